@@ -1,0 +1,146 @@
+/**
+ * Process settings. The only reader of the environment: every key has a default that works on a bare machine and a
+ * sentence, from which `.env.example` and `docs/config.md` are generated. All problems are reported at once.
+ */
+import { availableParallelism, homedir, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { AppError } from './errors.js';
+
+const port = z.coerce.number().int().min(0).max(65535);
+const positive = z.coerce.number().positive();
+const count = z.coerce.number().int().min(0);
+
+/** One schema entry per environment variable; `describe` is its line in the documentation. */
+export const settingsSchema = z.object({
+  SLUICE_HOST: z.string().default('127.0.0.1').describe('Address to listen on. Loopback unless told otherwise.'),
+  SLUICE_PORT: port.default(8080).describe('HTTP port of the gateway; 0 takes a free one.'),
+  SLUICE_DATA_DIR: z.string().default('~/.sluice').describe('Folder for the embedded Postgres, blobs, work folders and the admin key.'),
+  SLUICE_CACHE_DIR: z.string().default('~/.cache/sluice').describe('Folder for what can be made again: Python environments, fetched models.'),
+  SLUICE_ADMIN_KEY: z.string().min(16).optional().describe('Admin API key (at least 16 characters). Without it one is made at first start and kept in the data folder.'),
+  DATABASE_URL: z.string().optional().describe('Postgres to use instead of the embedded one.'),
+  REDIS_URL: z.string().optional().describe('Redis for the queue. Without it the queue lives in Postgres.'),
+  SLUICE_BLOBS_URL: z.string().optional().describe('Where artifacts are kept: a folder, or s3://bucket/prefix?endpoint=URL&region=NAME. Default: blobs in the data folder.'),
+  AWS_ACCESS_KEY_ID: z.string().optional().describe('Credentials for an s3:// blob store.'),
+  AWS_SECRET_ACCESS_KEY: z.string().optional().describe('Credentials for an s3:// blob store.'),
+  AWS_SESSION_TOKEN: z.string().optional().describe('Credentials for an s3:// blob store.'),
+  AWS_REGION: z.string().optional().describe('Region of an s3:// blob store whose URL names none.'),
+  SLUICE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('Least severe level that is written.'),
+  SLUICE_LOG_FORMAT: z.enum(['json', 'text']).optional().describe('json, or text for people. Default: text on a terminal, json otherwise.'),
+  SLUICE_BODY_LIMIT_MB: positive.default(64).describe('Largest body of a prediction or an API call, in MiB.'),
+  SLUICE_UPLOAD_LIMIT_MB: positive.default(20480).describe('Largest uploaded blob, in MiB.'),
+  SLUICE_PREDICT_TIMEOUT_SEC: positive.default(60).describe('Longest that a prediction may take, its wait for a replica included.'),
+  SLUICE_API_TIMEOUT_SEC: positive.default(30).describe('Longest that a control API call may take (uploads and streams aside).'),
+  SLUICE_QUEUE_LIMIT: count.default(1000).describe('Most predictions that wait for a replica of one revision; more are answered 429.'),
+  SLUICE_MAX_CONNECTIONS: count.default(4096).describe('Most open client connections of one gateway.'),
+  SLUICE_SPARES: count.default(1).describe('Warm model servers kept ready to take a model over.'),
+  SLUICE_DRAIN_SEC: positive.default(30).describe('Longest that a stop waits for requests in flight.'),
+  SLUICE_PYTHON: z.string().default('python3').describe('Python interpreter (3.10 or later) that training environments are made from.'),
+  SLUICE_WORKER_CPUS: positive.optional().describe('CPU slots for training jobs. Default: the cores of the machine.'),
+  SLUICE_WORKER_MEMORY_MB: positive.optional().describe('Memory for training jobs, in MiB. Default: three quarters of the machine.'),
+  SLUICE_WORKER_GPUS: count.default(0).describe('GPUs for training jobs.'),
+  SLUICE_STOP_GRACE_SEC: positive.default(120).describe('Time between SIGTERM and SIGKILL for a training script that is stopped.'),
+  SLUICE_LOG_LIMIT_MB: positive.default(16).describe('Most log text kept of one attempt, in MiB.'),
+  // what a training script inherits of the platform's own environment: enough to find programs, files and package indexes
+  PATH: z.string().default('/usr/local/bin:/usr/bin:/bin').describe('Inherited; handed on to training scripts.'),
+  HOME: z.string().optional().describe('Inherited; handed on to training scripts.'),
+});
+
+const HANDED_ON = /^(PATH|HOME|LANG|LC_.*|TMPDIR|TZ|PIP_.*|UV_.*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|NODE_EXTRA_CA_CERTS|(HTTP|HTTPS|NO|ALL)_PROXY|(http|https|no|all)_proxy|LD_LIBRARY_PATH|CUDA_HOME)$/;
+
+export interface Config {
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly cacheDir: string;
+  readonly adminKey: string | undefined;
+  readonly databaseUrl: string | undefined;
+  readonly redisUrl: string | undefined;
+  readonly blobsUrl: string;
+  readonly s3: { readonly accessKeyId?: string; readonly secretAccessKey?: string; readonly sessionToken?: string; readonly region?: string };
+  readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly format: 'json' | 'text' };
+  readonly limits: {
+    readonly bodyBytes: number;
+    readonly uploadBytes: number;
+    readonly predictTimeoutMs: number;
+    readonly apiTimeoutMs: number;
+    readonly queueLimit: number;
+    readonly maxConnections: number;
+    readonly drainMs: number;
+  };
+  readonly spares: number;
+  readonly training: {
+    readonly python: string;
+    readonly cpus: number;
+    readonly memoryMb: number;
+    readonly gpus: number;
+    readonly stopGraceMs: number;
+    readonly logBytes: number;
+    /** What scripts inherit of this process's environment. */
+    readonly baseEnv: Readonly<Record<string, string>>;
+  };
+}
+
+export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = settingsSchema.safeParse(given);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => {
+      const key = String(issue.path[0]);
+      const shown = /KEY|SECRET|TOKEN|URL/.test(key) ? '(hidden)' : JSON.stringify(given[key]);
+      return `  ${key}=${shown}: ${issue.message}`;
+    });
+    throw new AppError('invalid', `these settings cannot be used:\n${lines.join('\n')}`);
+  }
+  const set = parsed.data;
+  const home = set.HOME ?? homedir();
+  const folder = (path: string) => resolve(path.replace(/^~(?=\/|$)/, home));
+  const dataDir = folder(set.SLUICE_DATA_DIR);
+  return {
+    host: set.SLUICE_HOST,
+    port: set.SLUICE_PORT,
+    dataDir,
+    cacheDir: folder(set.SLUICE_CACHE_DIR),
+    adminKey: set.SLUICE_ADMIN_KEY,
+    databaseUrl: set.DATABASE_URL,
+    redisUrl: set.REDIS_URL,
+    blobsUrl: set.SLUICE_BLOBS_URL ?? join(dataDir, 'blobs'),
+    s3: {
+      ...(set.AWS_ACCESS_KEY_ID ? { accessKeyId: set.AWS_ACCESS_KEY_ID } : {}),
+      ...(set.AWS_SECRET_ACCESS_KEY ? { secretAccessKey: set.AWS_SECRET_ACCESS_KEY } : {}),
+      ...(set.AWS_SESSION_TOKEN ? { sessionToken: set.AWS_SESSION_TOKEN } : {}),
+      ...(set.AWS_REGION ? { region: set.AWS_REGION } : {}),
+    },
+    log: { level: set.SLUICE_LOG_LEVEL, format: set.SLUICE_LOG_FORMAT ?? (process.stderr.isTTY ? 'text' : 'json') },
+    limits: {
+      bodyBytes: mib(set.SLUICE_BODY_LIMIT_MB),
+      uploadBytes: mib(set.SLUICE_UPLOAD_LIMIT_MB),
+      predictTimeoutMs: set.SLUICE_PREDICT_TIMEOUT_SEC * 1000,
+      apiTimeoutMs: set.SLUICE_API_TIMEOUT_SEC * 1000,
+      queueLimit: set.SLUICE_QUEUE_LIMIT,
+      maxConnections: set.SLUICE_MAX_CONNECTIONS,
+      drainMs: set.SLUICE_DRAIN_SEC * 1000,
+    },
+    spares: set.SLUICE_SPARES,
+    training: {
+      python: set.SLUICE_PYTHON,
+      cpus: set.SLUICE_WORKER_CPUS ?? availableParallelism(),
+      memoryMb: set.SLUICE_WORKER_MEMORY_MB ?? Math.floor((totalmem() / 2 ** 20) * 0.75),
+      gpus: set.SLUICE_WORKER_GPUS,
+      stopGraceMs: set.SLUICE_STOP_GRACE_SEC * 1000,
+      logBytes: mib(set.SLUICE_LOG_LIMIT_MB),
+      baseEnv: Object.fromEntries(
+        Object.entries(env).flatMap(([key, value]) => (value !== undefined && HANDED_ON.test(key) ? [[key, value]] : [])),
+      ),
+    },
+  };
+}
+
+/** The environment for a child process of the platform itself, with `changes` on top. */
+export function childEnv(changes: Readonly<Record<string, string | undefined>>): NodeJS.ProcessEnv {
+  return { ...process.env, ...changes };
+}
+
+function mib(megabytes: number): number {
+  return Math.round(megabytes * 2 ** 20);
+}

@@ -1,0 +1,50 @@
+/** What runs replicas. Local processes ship now; a cluster's own machinery implements the same port. */
+import type { Signature } from '../protocol/signature.js';
+import type { Lease, Waiting } from './inference/pool.js';
+import type { EndpointRoute, RevisionRoute } from './inference/route.js';
+import type { Forward } from './inference/forward.js';
+import type { Artifact } from './models/model.js';
+
+export interface RevisionStatus {
+  readonly endpointId: string;
+  readonly revision: number;
+  readonly ready: number;
+  readonly starting: number;
+  /** Requests being answered and requests waiting for a slot. */
+  readonly busy: number;
+  readonly waiting: number;
+  /** Why there are that many replicas, or why one does not start. */
+  readonly message: string;
+  /** True when the revision cannot start. */
+  readonly failing: boolean;
+  readonly replicas: readonly { readonly id: string; readonly pid: number | null; readonly state: 'starting' | 'ready' | 'draining' }[];
+}
+
+export interface Fleet {
+  /** Takes an endpoint's present revisions and traffic over; what is gone from it is drained. */
+  sync(endpoint: EndpointRoute): void;
+  /** The endpoint is gone: waiting requests are refused, replicas drained. */
+  forget(endpointId: string): void;
+  /** A slot on a ready replica of the revision, starting one if there is none. Throws `overloaded` when too many wait. */
+  lease(revision: RevisionRoute): Lease | Waiting;
+  /** Every revision that has replicas or requests. */
+  status(): RevisionStatus[];
+  /** Drains and ends everything. */
+  close(): Promise<void>;
+}
+
+/** A model in a throw-away model server, the same program that will serve it. */
+export interface LoadedModel {
+  /** Read from the model itself. */
+  readonly signature: Signature;
+  readonly forward: Forward;
+  /** How long the load took, in milliseconds. */
+  readonly loadMs: number;
+}
+
+/** Loads models away from all traffic: to read their signature, to score them, to try golden requests. */
+export interface Sandbox {
+  /** Rejects with `invalid` and the engine's words when the model does not load. The server is gone when this settles. */
+  withModel<T>(artifact: Artifact, use: (model: LoadedModel) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,175 @@
+/**
+ * The replicas of one revision and the requests that want them: exact concurrency slots, least-loaded choice, and a
+ * bounded queue that hands a slot over the moment one is free. A request is counted from its arrival to its release,
+ * waiting included; that count is what the autoscaler sees.
+ */
+import { AppError } from '../../errors.js';
+import type { Forward } from './forward.js';
+
+export interface PooledReplica {
+  readonly id: string;
+  /** Requests it takes at once. */
+  readonly slots: number;
+  readonly forward: Forward;
+}
+
+/** A slot on a ready replica. Release it exactly once. */
+export interface Lease {
+  readonly replica: PooledReplica;
+  release(): void;
+}
+
+/** A request that waits for a slot. `cancel` gives its place up; the lease then rejects with `cancelled`. */
+export interface Waiting {
+  readonly lease: Promise<Lease>;
+  cancel(): void;
+}
+
+export interface PoolOptions {
+  /** Most requests that wait; one more is refused at once. */
+  readonly queueLimit: number;
+  readonly queueTimeoutMs: number;
+  /** Told of every arrival (+1) and departure (-1). */
+  onDemand(change: 1 | -1): void;
+  /** What to say when the wait was too long: why there is no replica, if that is known. */
+  explain(): string;
+}
+
+interface Member {
+  readonly replica: PooledReplica;
+  busy: number;
+  draining: (() => void) | undefined;
+}
+
+interface Waiter {
+  resolve(lease: Lease): void;
+  reject(error: AppError): void;
+  timer: NodeJS.Timeout;
+}
+
+export class ReplicaPool {
+  private readonly members = new Map<string, Member>();
+  /** In order of arrival; a Set, so that one who leaves from the middle costs nothing. */
+  private readonly waiters = new Set<Waiter>();
+
+  constructor(private readonly options: PoolOptions) {}
+
+  get waiting(): number {
+    return this.waiters.size;
+  }
+
+  get busy(): number {
+    let sum = 0;
+    for (const member of this.members.values()) sum += member.busy;
+    return sum;
+  }
+
+  /** Replicas that take requests now. */
+  get ready(): number {
+    let count = 0;
+    for (const member of this.members.values()) if (!member.draining) count++;
+    return count;
+  }
+
+  add(replica: PooledReplica): void {
+    this.members.set(replica.id, { replica, busy: 0, draining: undefined });
+    this.serveWaiters();
+  }
+
+  /** Takes a replica out at once, because it is gone. Its requests fail where they are; nothing new comes to it. */
+  drop(id: string): void {
+    this.members.get(id)?.draining?.();
+    this.members.delete(id);
+  }
+
+  /** Sends nothing new to a replica; resolves when its last request is done. */
+  drain(id: string): Promise<void> {
+    const member = this.members.get(id);
+    if (!member) return Promise.resolve();
+    return new Promise((resolve) => {
+      member.draining = () => {
+        this.members.delete(id);
+        resolve();
+      };
+      if (member.busy === 0) member.draining();
+    });
+  }
+
+  /** The replica with the least to do, for a scale-down. */
+  idlest(): string | undefined {
+    let best: Member | undefined;
+    for (const member of this.members.values()) if (!member.draining && (!best || member.busy < best.busy)) best = member;
+    return best?.replica.id;
+  }
+
+  /** A slot now, or a place in the queue; `overloaded` when the queue is full. */
+  lease(): Lease | Waiting {
+    const member = this.waiters.size === 0 ? this.leastLoaded() : undefined;
+    if (!member && this.waiters.size >= this.options.queueLimit) {
+      throw new AppError('overloaded', `${this.waiters.size} requests wait for a replica already, which is the bound`, { retryAfterSec: 1 });
+    }
+    this.options.onDemand(1);
+    return member ? this.take(member) : this.wait();
+  }
+
+  /** Fails everybody who waits; for an endpoint that is gone. */
+  rejectWaiters(error: AppError): void {
+    for (const waiter of [...this.waiters]) this.leave(waiter, error);
+  }
+
+  private wait(): Waiting {
+    let cancel = () => {};
+    const lease = new Promise<Lease>((resolve, reject) => {
+      const waiter: Waiter = {
+        resolve,
+        reject,
+        timer: setTimeout(() => this.leave(waiter, new AppError('not_ready', this.options.explain(), { retryAfterSec: 1 })), this.options.queueTimeoutMs),
+      };
+      this.waiters.add(waiter);
+      cancel = () => this.leave(waiter, new AppError('cancelled', 'the request was cancelled while it waited'));
+    });
+    return { lease, cancel };
+  }
+
+  private leave(waiter: Waiter, error: AppError): void {
+    if (!this.waiters.delete(waiter)) return;
+    clearTimeout(waiter.timer);
+    this.options.onDemand(-1);
+    waiter.reject(error);
+  }
+
+  private leastLoaded(): Member | undefined {
+    let best: Member | undefined;
+    for (const member of this.members.values()) {
+      if (member.draining || member.busy >= member.replica.slots) continue;
+      if (!best || member.busy < best.busy) best = member;
+    }
+    return best;
+  }
+
+  private take(member: Member): Lease {
+    member.busy++;
+    let held = true;
+    return {
+      replica: member.replica,
+      release: () => {
+        if (!held) return;
+        held = false;
+        member.busy--;
+        this.options.onDemand(-1);
+        if (member.draining && member.busy === 0) member.draining();
+        else this.serveWaiters();
+      },
+    };
+  }
+
+  private serveWaiters(): void {
+    for (const waiter of this.waiters) {
+      const member = this.leastLoaded();
+      if (!member) return;
+      this.waiters.delete(waiter);
+      clearTimeout(waiter.timer);
+      waiter.resolve(this.take(member));
+    }
+  }
+}

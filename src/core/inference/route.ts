@@ -1,0 +1,118 @@
+/** Which revision answers a request: pin, then tag, then sticky hash, then weighted chance. Pure. */
+import type { Signature } from '../../protocol/signature.js';
+import { AppError } from '../../errors.js';
+import type { Scaling } from '../endpoints/endpoint.js';
+import type { Artifact } from '../models/model.js';
+
+export interface RevisionRoute {
+  /** Endpoint id and number: the name under which the fleet knows it. */
+  readonly key: string;
+  readonly endpointId: string;
+  readonly endpoint: string;
+  readonly number: number;
+  readonly modelVersion: number;
+  readonly artifact: Artifact;
+  readonly framework: string;
+  readonly signature: Signature;
+  readonly scaling: Scaling;
+  /** Keep at least one replica until then, whatever the traffic; milliseconds since the epoch. */
+  readonly warmUntilMs: number;
+}
+
+export interface TargetRoute {
+  readonly revision: RevisionRoute;
+  readonly percent: number;
+  readonly tag: string | undefined;
+}
+
+/** What routing knows of one endpoint. Immutable: a change replaces the whole object. */
+export interface EndpointRoute {
+  readonly id: string;
+  readonly project: string;
+  readonly name: string;
+  readonly access: 'key' | 'public';
+  readonly stickyHeader: string | undefined;
+  readonly generation: number;
+  readonly targets: readonly TargetRoute[];
+  readonly revisions: ReadonlyMap<number, RevisionRoute>;
+}
+
+export interface RouteRequest {
+  /** A revision number from the path or the header. */
+  readonly pin?: string | undefined;
+  readonly tag?: string | undefined;
+  readonly stickyKey?: string | undefined;
+  /** Uniform in [0, 1). */
+  readonly random: number;
+}
+
+export function chooseRevision(endpoint: EndpointRoute, request: RouteRequest): RevisionRoute {
+  if (request.pin !== undefined) {
+    const pinned = endpoint.revisions.get(Number(request.pin));
+    if (!pinned) throw new AppError('not_found', `endpoint "${endpoint.name}" has no revision "${request.pin}"`, { details: { revision: request.pin } });
+    return pinned;
+  }
+  if (request.tag !== undefined) {
+    const tagged = endpoint.targets.find((target) => target.tag === request.tag);
+    if (!tagged) throw new AppError('not_found', `endpoint "${endpoint.name}" has no traffic target with tag "${request.tag}"`, { details: { tag: request.tag } });
+    return tagged.revision;
+  }
+  const only = endpoint.targets[0];
+  if (!only) throw new AppError('not_ready', `endpoint "${endpoint.name}" has no revision with traffic yet`, { retryAfterSec: 1 });
+  if (endpoint.targets.length === 1) return only.revision;
+  return request.stickyKey === undefined
+    ? byChance(endpoint.targets, request.random)
+    : byStickyHash(endpoint.id, endpoint.targets, request.stickyKey);
+}
+
+function byChance(targets: readonly TargetRoute[], random: number): RevisionRoute {
+  let left = random * 100;
+  let last: TargetRoute | undefined;
+  for (const target of targets) {
+    if (target.percent <= 0) continue;
+    last = target;
+    if (left < target.percent) break;
+    left -= target.percent;
+  }
+  return (last ?? (targets[0] as TargetRoute)).revision;
+}
+
+/**
+ * Weighted rendezvous hashing (Mosko and others: score = -ln(u) / w, least wins). A target's share is its weight, and
+ * when weights move a key changes only from a target that shrank to one that grew: through a canary's growing steps
+ * each key changes at most once, with no store and the same in every process.
+ */
+function byStickyHash(salt: string, targets: readonly TargetRoute[], key: string): RevisionRoute {
+  let best: TargetRoute | undefined;
+  let least = Number.POSITIVE_INFINITY;
+  for (const target of targets) {
+    if (target.percent <= 0) continue;
+    const score = -Math.log(unitHash(`${salt}/${target.revision.number}/${key}`)) / target.percent;
+    if (score < least) {
+      least = score;
+      best = target;
+    }
+  }
+  return (best ?? (targets[0] as TargetRoute)).revision;
+}
+
+/** A hash of the text as a number in (0, 1): two FNV-1a lanes, each finished by MurmurHash3's mixer, 53 bits in all. */
+export function unitHash(text: string): number {
+  let a = 0x811c9dc5;
+  let b = 0x01000193;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    a = Math.imul(a ^ code, 0x01000193);
+    b = Math.imul(b ^ code, 0x85ebca6b);
+  }
+  const high = mix(a) >>> 6;
+  const low = mix(b ^ a) >>> 5;
+  return (high * 2 ** 27 + low + 0.5) / 2 ** 53;
+}
+
+function mix(hash: number): number {
+  let h = hash;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}

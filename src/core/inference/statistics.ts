@@ -1,0 +1,71 @@
+/** What each revision answered, counted in memory by second and written to Postgres, where the rollouts read it. */
+import { addStats, type ArmStats, LATENCY_BOUNDS_MS, latencyBucket, NO_STATS } from '../rollouts/analysis.js';
+import type { Db } from '../schema.js';
+
+interface Count {
+  requests: number;
+  errors: number;
+  latency: number[];
+}
+
+export class Statistics {
+  private counts = new Map<string, { endpointId: string; revision: number; second: number; count: Count }>();
+
+  constructor(private readonly gateway: string) {}
+
+  /** Counts one answered request; `failed` when the revision is to blame. */
+  record(endpointId: string, revision: number, nowMs: number, latencyMs: number, failed: boolean): void {
+    const second = Math.floor(nowMs / 1000);
+    const key = `${endpointId}/${revision}/${second}`;
+    let entry = this.counts.get(key);
+    if (!entry) {
+      entry = { endpointId, revision, second, count: { requests: 0, errors: 0, latency: new Array<number>(LATENCY_BOUNDS_MS.length + 1).fill(0) } };
+      this.counts.set(key, entry);
+    }
+    entry.count.requests++;
+    if (failed) entry.count.errors++;
+    const bucket = latencyBucket(latencyMs);
+    entry.count.latency[bucket] = (entry.count.latency[bucket] ?? 0) + 1;
+  }
+
+  /** Writes the finished seconds (all of them with `everything`); what cannot be written is kept for the next time, bounded. */
+  async flush(db: Db, nowMs: number, everything = false): Promise<void> {
+    const current = Math.floor(nowMs / 1000);
+    const done = [...this.counts.entries()].filter(([, entry]) => everything || entry.second < current);
+    if (done.length === 0) return;
+    const rows = done.map(([, entry]) => ({
+      endpoint_id: entry.endpointId,
+      revision: entry.revision,
+      gateway: this.gateway,
+      second: new Date(entry.second * 1000),
+      requests: entry.count.requests,
+      errors: entry.count.errors,
+      latency: entry.count.latency,
+    }));
+    try {
+      await db
+        .insertInto('revision_stats')
+        .values(rows)
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+    } catch (error) {
+      // a database that is away for long must not fill the memory: the oldest counts go first
+      for (const [key] of done.slice(0, Math.max(0, this.counts.size - 10_000))) this.counts.delete(key);
+      throw error;
+    }
+    for (const [key] of done) this.counts.delete(key);
+  }
+}
+
+/** The counts of one revision over all gateways, from `since` (inclusive) on. */
+export async function readStats(db: Db, endpointId: string, revision: number, since: Date, until?: Date): Promise<ArmStats> {
+  const rows = await db
+    .selectFrom('revision_stats')
+    .select(['requests', 'errors', 'latency'])
+    .where('endpoint_id', '=', endpointId)
+    .where('revision', '=', revision)
+    .where('second', '>=', since)
+    .$if(until !== undefined, (query) => query.where('second', '<', until as Date))
+    .execute();
+  return rows.length === 0 ? NO_STATS : addStats(rows);
+}

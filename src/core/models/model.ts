@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { DIGEST_PATTERN, type Digest } from '../blobs.js';
+
+/** One file of a model, stored as a blob. */
+export const artifactFileSchema = z
+  .object({
+    path: z
+      .string()
+      .min(1)
+      .max(1024)
+      .refine(
+        (path) => !path.startsWith('/') && !path.includes('\\') && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..'),
+        'must be a plain relative path',
+      ),
+    digest: z.string().regex(DIGEST_PATTERN, 'must be sha256: and 64 hex digits'),
+  })
+  .strict();
+
+export interface ArtifactFile {
+  readonly path: string;
+  readonly digest: Digest;
+  readonly bytes: number;
+}
+
+/** A model's files. The digest names the set, whatever order the files were given in. */
+export interface Artifact {
+  readonly digest: Digest;
+  readonly bytes: number;
+  readonly files: readonly ArtifactFile[];
+}
+
+/** Where a version came from. */
+export interface Lineage {
+  readonly kind: 'upload' | 'job';
+  readonly jobId?: string;
+  readonly attempt?: number;
+  readonly code?: Digest;
+  readonly params?: Readonly<Record<string, unknown>>;
+  /** Digests of the data it was made from, as far as known. */
+  readonly data?: readonly Digest[];
+  readonly actor: string;
+}
+
+export interface ModelVersion {
+  readonly project: string;
+  readonly model: string;
+  readonly version: number;
+  readonly artifact: Artifact;
+  readonly framework: string;
+}
+
+/** The artifact that these files make. */
+export function artifactOf(files: readonly ArtifactFile[]): Artifact {
+  const sorted = [...files].sort((a, b) => (a.path < b.path ? -1 : 1));
+  const listing = sorted.map((file) => `${file.digest} ${file.path}\n`).join('');
+  return {
+    digest: `sha256:${createHash('sha256').update(listing).digest('hex')}`,
+    bytes: sorted.reduce((sum, file) => sum + file.bytes, 0),
+    files: sorted,
+  };
+}
+
+/** The file of an artifact that a model server is pointed at, and the framework that it means; undefined when none is known. */
+export function entryFile(files: readonly { readonly path: string }[]): { path: string; framework: 'onnx' } | undefined {
+  const models = files.filter((file) => file.path.endsWith('.onnx'));
+  const entry = models.find((file) => file.path === 'model.onnx') ?? (models.length === 1 ? models[0] : undefined);
+  return entry && { path: entry.path, framework: 'onnx' };
+}

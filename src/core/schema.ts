@@ -1,0 +1,178 @@
+/** The tables, as the query builder sees them. The SQL that makes them is in platform/db/migrations. */
+import type { ColumnType, Generated, Kysely, Transaction } from 'kysely';
+import type { Signature } from '../protocol/signature.js';
+import type { Artifact, Lineage } from './models/model.js';
+import type { EndpointRouting, PromotionPolicy, Scaling, TrafficTarget } from './endpoints/endpoint.js';
+import type { GateResult, PromotionState } from './promotions/promotion.js';
+import type { RolloutPlan, RolloutState } from './rollouts/rollout.js';
+import type { LogStream } from './training/runner.js';
+import type { JobSpec, JobState } from './training/spec.js';
+
+type Json<T> = ColumnType<T, string, string>;
+type When = ColumnType<Date, Date | undefined, Date>;
+type MaybeWhen = ColumnType<Date | null, Date | null | undefined, Date | null>;
+
+export interface Schema {
+  projects: { name: string; created_at: When };
+  api_keys: {
+    id: string;
+    project: string;
+    name: string;
+    /** Lower-case hex of the key's SHA-256; the key itself is never kept. */
+    hash: string;
+    /** First characters of the key, to tell keys apart. */
+    hint: string;
+    role: 'admin' | 'predict';
+    created_at: When;
+    expires_at: MaybeWhen;
+    revoked_at: MaybeWhen;
+  };
+  blobs: { project: string; digest: string; bytes: number; created_at: When };
+  datasets: { project: string; name: string; version: number; digest: string; bytes: number; created_at: When };
+  models: { project: string; name: string; description: string; last_version: number; created_at: When };
+  model_versions: {
+    project: string;
+    model: string;
+    version: number;
+    artifact: Json<Artifact>;
+    framework: string;
+    signature: Json<Signature>;
+    metrics: Json<Record<string, number>>;
+    lineage: Json<Lineage>;
+    /** What the version was made from; a second registration of the same source is the same version. */
+    source: string;
+    created_at: When;
+  };
+  model_aliases: { project: string; model: string; alias: string; version: number; updated_at: When };
+  alias_changes: {
+    id: Generated<number>;
+    project: string;
+    model: string;
+    alias: string;
+    from_version: number | null;
+    to_version: number | null;
+    actor: string;
+    reason: string;
+    at: When;
+  };
+  endpoints: {
+    id: string;
+    project: string;
+    name: string;
+    model: string;
+    access: 'key' | 'public';
+    scaling: Json<Scaling>;
+    routing: Json<EndpointRouting>;
+    policy: Json<PromotionPolicy>;
+    traffic: Json<TrafficTarget[]>;
+    /** Counts every change of traffic; a change names the generation it was decided on. */
+    generation: number;
+    last_revision: number;
+    created_at: When;
+    deleted_at: MaybeWhen;
+  };
+  revisions: {
+    endpoint_id: string;
+    number: number;
+    model: string;
+    model_version: number;
+    artifact: Json<Artifact>;
+    framework: string;
+    scaling: Json<Scaling>;
+    /** Kept warm (at least one replica) until then, whatever its traffic. */
+    warm_until: MaybeWhen;
+    reason: string;
+    created_at: When;
+  };
+  traffic_changes: {
+    id: Generated<number>;
+    endpoint_id: string;
+    generation: number;
+    traffic: Json<TrafficTarget[]>;
+    actor: string;
+    reason: string;
+    at: When;
+  };
+  rollouts: {
+    id: string;
+    project: string;
+    endpoint_id: string;
+    endpoint: string;
+    candidate: number;
+    stable: number;
+    plan: Json<RolloutPlan>;
+    state: RolloutState;
+    /** Index into the plan's steps; -1 while the candidate is being brought up. */
+    step: number;
+    step_started_at: When;
+    /** When the candidate first got traffic: both arms are compared from then on. */
+    compared_since: MaybeWhen;
+    /** What counts as a slow request in this rollout, in milliseconds. */
+    slow_ms: number | null;
+    reason: string;
+    promotion_id: string | null;
+    created_at: When;
+    ended_at: MaybeWhen;
+    /** When it wants to be looked at next; the reconcile pass finds what is overdue. */
+    next_at: When;
+  };
+  rollout_events: { id: Generated<number>; rollout_id: string; at: When; kind: string; message: string; data: Json<Record<string, unknown>> };
+  promotions: {
+    id: string;
+    project: string;
+    endpoint_id: string;
+    endpoint: string;
+    model: string;
+    version: number;
+    job_id: string | null;
+    state: PromotionState;
+    gates: Json<GateResult[]>;
+    reason: string;
+    rollout_id: string | null;
+    /** Which worker is taking it through its gates, and when it last said so. */
+    owner: string | null;
+    heartbeat_at: MaybeWhen;
+    created_at: When;
+    ended_at: MaybeWhen;
+  };
+  revision_status: { endpoint_id: string; revision: number; gateway: string; ready: number; starting: number; message: string; updated_at: When };
+  revision_stats: {
+    endpoint_id: string;
+    revision: number;
+    gateway: string;
+    /** Start of the second that these counts are of. */
+    second: Date;
+    requests: number;
+    errors: number;
+    /** Counts per bucket of LATENCY_BOUNDS_MS, the last one open. */
+    latency: number[];
+  };
+  jobs: {
+    id: string;
+    project: string;
+    name: string;
+    spec: Json<JobSpec>;
+    state: JobState;
+    phase: string;
+    attempt: number;
+    /** The worker that runs the current attempt; every write of an attempt names it. */
+    owner: string | null;
+    heartbeat_at: MaybeWhen;
+    cancel_requested_at: MaybeWhen;
+    reason: string;
+    exit_code: number | null;
+    version: number | null;
+    /** The submitter's idempotency key. */
+    request_key: string | null;
+    created_at: When;
+    started_at: MaybeWhen;
+    ended_at: MaybeWhen;
+  };
+  job_logs: { seq: Generated<number>; job_id: string; attempt: number; stream: LogStream; text: string; at: When };
+  job_metrics: { seq: Generated<number>; job_id: string; attempt: number; name: string; value: number; step: number | null; at: When };
+  events: { seq: Generated<number>; project: string; kind: string; subject: string; data: Json<Record<string, unknown>>; at: When };
+}
+
+export type Db = Kysely<Schema>;
+/** A handle on which reads and writes go together or not at all. */
+export type Tx = Transaction<Schema>;

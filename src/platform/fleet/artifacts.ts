@@ -1,0 +1,60 @@
+/** Model artifacts as folders on this machine: what a model server can be pointed at. */
+import { copyFile, link, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Blobs } from '../../core/blobs.js';
+import { type Artifact, entryFile } from '../../core/models/model.js';
+import { AppError } from '../../errors.js';
+
+export interface Artifacts {
+  /** The path of the artifact's model file; its other files lie beside it as they were uploaded. */
+  modelPath(artifact: Artifact): Promise<string>;
+}
+
+/**
+ * Lays artifacts out under `folder`, each once. Files are hard links to the blobs where the file system allows (model
+ * servers refuse external data behind a symbolic link), copies otherwise. A folder is whole or absent.
+ */
+export function createArtifacts(folder: string, blobs: Blobs): Artifacts {
+  const underway = new Map<string, Promise<void>>();
+
+  const layOut = async (artifact: Artifact, target: string): Promise<void> => {
+    if (await exists(target)) return;
+    await mkdir(folder, { recursive: true });
+    const draft = await mkdtemp(join(folder, '.draft-'));
+    try {
+      for (const file of artifact.files) {
+        const path = join(draft, file.path);
+        await mkdir(dirname(path), { recursive: true });
+        const source = await blobs.localPath(file.digest);
+        await link(source, path).catch(() => copyFile(source, path));
+      }
+      await rename(draft, target);
+    } catch (error) {
+      await rm(draft, { recursive: true, force: true });
+      // another process was faster: its folder has the same content
+      if (!(await exists(target))) throw error;
+    }
+  };
+
+  return {
+    async modelPath(artifact) {
+      const entry = entryFile(artifact.files);
+      if (!entry) throw new AppError('unsupported', `no model file among ${artifact.files.map((file) => file.path).join(', ')}`);
+      const target = join(folder, artifact.digest.replace(':', '-'));
+      let work = underway.get(target);
+      if (!work) {
+        work = layOut(artifact, target).finally(() => underway.delete(target));
+        underway.set(target, work);
+      }
+      await work;
+      return join(target, entry.path);
+    },
+  };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,179 @@
+/** One revision's replicas on this machine: started when there is demand, replaced when they die, drained when idle. */
+import type { Clock } from '../../clock.js';
+import type { RevisionStatus } from '../../core/fleet.js';
+import { type Lease, ReplicaPool, type Waiting } from '../../core/inference/pool.js';
+import type { RevisionRoute } from '../../core/inference/route.js';
+import type { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
+import { AppError, asAppError, messageOf } from '../../errors.js';
+import type { Log } from '../../log.js';
+import type { RuntimeProcess } from './runtime-process.js';
+
+export interface ManagedOptions {
+  readonly route: RevisionRoute;
+  readonly scaler: ReplicaScaler;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly queueLimit: number;
+  /** A running model server that holds the revision's model. */
+  start(route: RevisionRoute): Promise<RuntimeProcess>;
+  /** Told after every change of `status`. */
+  onChange(): void;
+}
+
+interface Replica {
+  readonly id: string;
+  readonly runtime: RuntimeProcess;
+  readonly since: number;
+  state: 'ready' | 'draining';
+}
+
+const FIRST_BACKOFF_MS = 200;
+const MAX_BACKOFF_MS = 10_000;
+/** A replica that lived this long was healthy: its death does not add to the back-off. */
+const HEALTHY_AFTER_MS = 10_000;
+
+export class ManagedRevision {
+  route: RevisionRoute;
+  private readonly pool: ReplicaPool;
+  private readonly replicas = new Map<string, Replica>();
+  private starting = 0;
+  private failures = 0;
+  private notBefore = 0;
+  private serial = 0;
+  private message = '';
+  private problem: AppError | undefined;
+  private closed = false;
+
+  constructor(private readonly options: ManagedOptions) {
+    this.route = options.route;
+    this.pool = new ReplicaPool({
+      queueLimit: options.queueLimit,
+      queueTimeoutMs: options.route.scaling.queueTimeoutSec * 1000,
+      onDemand: (change) => options.scaler.change(options.clock.now(), change),
+      explain: () => `no replica of revision ${this.route.number} was free within ${this.route.scaling.queueTimeoutSec} s${this.problem ? `: ${this.problem.message}` : ''}`,
+    });
+  }
+
+  lease(): Lease | Waiting {
+    const now = this.options.clock.now();
+    if (this.problem && this.pool.ready === 0 && now < this.notBefore) {
+      throw new AppError('not_ready', `revision ${this.route.number} does not start: ${this.problem.message}`, { retryAfterSec: Math.ceil((this.notBefore - now) / 1000) });
+    }
+    const lease = this.pool.lease();
+    if (this.pool.ready + this.starting === 0) void this.startOne('a request came');
+    return lease;
+  }
+
+  /** Looks at the load and at the floor, and starts or drains replicas. Call every two seconds, and when the floor changes. */
+  adjust(floor: number): void {
+    const now = this.options.clock.now();
+    const { maxReplicas } = this.route.scaling;
+    const decision = this.options.scaler.decide(now, this.pool.ready);
+    const desired = Math.min(maxReplicas, Math.max(floor, decision.desired));
+    this.message = decision.reason;
+    const alive = this.pool.ready + this.starting;
+    if (alive < desired && now >= this.notBefore) {
+      for (let missing = desired - alive; missing > 0; missing--) void this.startOne(decision.reason);
+    }
+    for (let extra = this.pool.ready - desired; extra > 0; extra--) {
+      const id = this.pool.idlest();
+      if (id !== undefined) void this.drain(id);
+    }
+  }
+
+  /** Nothing runs, nobody waits: the revision costs nothing and may be forgotten. */
+  get idle(): boolean {
+    return this.replicas.size === 0 && this.starting === 0 && this.pool.waiting === 0 && this.pool.busy === 0;
+  }
+
+  status(): RevisionStatus {
+    return {
+      endpointId: this.route.endpointId,
+      revision: this.route.number,
+      ready: this.pool.ready,
+      starting: this.starting,
+      busy: this.pool.busy,
+      waiting: this.pool.waiting,
+      message: this.problem?.message ?? this.message,
+      failing: this.problem !== undefined && this.pool.ready === 0,
+      replicas: [
+        ...[...this.replicas.values()].map((replica) => ({ id: replica.id, pid: replica.runtime.pid, state: replica.state })),
+        ...Array.from({ length: this.starting }, (_, at) => ({ id: `starting-${at + 1}`, pid: null, state: 'starting' as const })),
+      ],
+    };
+  }
+
+  /** Refuses who waits and drains every replica. */
+  async close(): Promise<void> {
+    this.closed = true;
+    this.pool.rejectWaiters(new AppError('not_ready', `revision ${this.route.number} is going away`, { retryAfterSec: 1 }));
+    await Promise.all([...this.replicas.keys()].map((id) => this.drain(id)));
+  }
+
+  private async startOne(why: string): Promise<void> {
+    const { clock, log } = this.options;
+    this.starting++;
+    this.options.onChange();
+    const began = clock.now();
+    try {
+      const runtime = await this.options.start(this.route);
+      if (this.closed) return runtime.kill();
+      const replica: Replica = { id: `r${++this.serial}`, runtime, since: clock.now(), state: 'ready' };
+      this.replicas.set(replica.id, replica);
+      this.problem = undefined;
+      this.pool.add({ id: replica.id, slots: this.route.scaling.concurrency, forward: runtime.forward });
+      log.info('replica ready', { endpoint: this.route.endpoint, revision: this.route.number, replica: replica.id, pid: runtime.pid, tookMs: clock.now() - began, why });
+      void runtime.exited.then((how) => this.onExit(replica, how));
+    } catch (error) {
+      this.onFailure(asAppError(error));
+    } finally {
+      this.starting--;
+      this.options.onChange();
+    }
+  }
+
+  private onFailure(error: AppError): void {
+    this.backOff();
+    this.problem = error;
+    this.options.log.warn('a replica did not start', { endpoint: this.route.endpoint, revision: this.route.number, error: messageOf(error), failures: this.failures });
+    // a model that does not load will not load by waiting
+    if (error.code === 'invalid' && this.pool.ready === 0) {
+      this.pool.rejectWaiters(new AppError('not_ready', `revision ${this.route.number} does not start: ${error.message}`));
+    } else this.retryForWaiters();
+  }
+
+  private onExit(replica: Replica, how: string): void {
+    this.pool.drop(replica.id);
+    this.replicas.delete(replica.id);
+    if (replica.state === 'ready' && !this.closed) {
+      const { clock, log } = this.options;
+      log.warn('a replica died', { endpoint: this.route.endpoint, revision: this.route.number, replica: replica.id, how });
+      if (clock.now() - replica.since >= HEALTHY_AFTER_MS) this.failures = 0;
+      else this.backOff();
+      this.retryForWaiters();
+    }
+    this.options.onChange();
+  }
+
+  private backOff(): void {
+    this.notBefore = this.options.clock.now() + Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.failures);
+    this.failures++;
+  }
+
+  /** Requests that wait are not left to the next look at the load. */
+  private retryForWaiters(): void {
+    const { clock } = this.options;
+    void clock.sleep(Math.max(0, this.notBefore - clock.now())).then(() => {
+      if (!this.closed && this.pool.waiting > 0 && this.pool.ready + this.starting === 0) void this.startOne('requests wait for a replacement');
+    });
+  }
+
+  private async drain(id: string): Promise<void> {
+    const replica = this.replicas.get(id);
+    if (!replica || replica.state === 'draining') return;
+    replica.state = 'draining';
+    this.options.onChange();
+    await this.pool.drain(id);
+    await replica.runtime.stop();
+  }
+}

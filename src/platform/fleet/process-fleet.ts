@@ -1,0 +1,121 @@
+/** The fleet of one machine: replicas are child processes, scaled by Knative's rules. */
+import type { Clock } from '../../clock.js';
+import type { Fleet, RevisionStatus } from '../../core/fleet.js';
+import type { Lease, Waiting } from '../../core/inference/pool.js';
+import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
+import { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
+import { AppError } from '../../errors.js';
+import type { Log } from '../../log.js';
+import type { Artifacts } from './artifacts.js';
+import { ManagedRevision } from './managed-revision.js';
+import type { RuntimeProcess } from './runtime-process.js';
+import type { Spares } from './spares.js';
+
+export interface ProcessFleetOptions {
+  readonly spares: Spares;
+  readonly artifacts: Artifacts;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly queueLimit: number;
+  /** Told which revision's status changed. */
+  onStatus(status: RevisionStatus): void;
+}
+
+/** The autoscaler's period, as Knative's. */
+const TICK_MS = 2000;
+
+export class ProcessFleet implements Fleet {
+  private readonly revisions = new Map<string, ManagedRevision>();
+  private readonly floors = new Map<string, (nowMs: number) => number>();
+  private readonly stopped = new AbortController();
+  private readonly loop: Promise<void>;
+
+  constructor(private readonly options: ProcessFleetOptions) {
+    this.loop = this.run();
+  }
+
+  sync(endpoint: EndpointRoute): void {
+    for (const [key, managed] of this.revisions) {
+      if (managed.route.endpointId === endpoint.id && !endpoint.revisions.has(managed.route.number)) this.remove(key, managed);
+    }
+    for (const route of endpoint.revisions.values()) {
+      const served = endpoint.targets.some((target) => target.revision.number === route.number && target.percent > 0);
+      const floor = (nowMs: number) => Math.max(served ? route.scaling.minReplicas : 0, route.warmUntilMs > nowMs ? 1 : 0);
+      this.floors.set(route.key, floor);
+      const managed = this.revisions.get(route.key);
+      if (managed) managed.route = route;
+      const least = floor(this.options.clock.now());
+      if (least > 0) this.managed(route).adjust(least);
+    }
+  }
+
+  forget(endpointId: string): void {
+    for (const [key, managed] of this.revisions) if (managed.route.endpointId === endpointId) this.remove(key, managed);
+  }
+
+  lease(revision: RevisionRoute): Lease | Waiting {
+    return this.managed(revision).lease();
+  }
+
+  status(): RevisionStatus[] {
+    return [...this.revisions.values()].map((managed) => managed.status());
+  }
+
+  async close(): Promise<void> {
+    this.stopped.abort();
+    await this.loop;
+    await Promise.all([...this.revisions.values()].map((managed) => managed.close()));
+    await this.options.spares.close();
+  }
+
+  private managed(route: RevisionRoute): ManagedRevision {
+    if (this.stopped.signal.aborted) throw new AppError('not_ready', 'the gateway is shutting down', { retryAfterSec: 1 });
+    const known = this.revisions.get(route.key);
+    if (known) return known;
+    const { clock, log, queueLimit } = this.options;
+    const managed: ManagedRevision = new ManagedRevision({
+      route,
+      scaler: new ReplicaScaler(route.scaling, clock.now()),
+      clock,
+      log,
+      queueLimit,
+      start: (revision) => this.start(revision),
+      onChange: () => this.options.onStatus(managed.status()),
+    });
+    this.revisions.set(route.key, managed);
+    return managed;
+  }
+
+  private async start(route: RevisionRoute): Promise<RuntimeProcess> {
+    const [path, runtime] = await Promise.all([this.options.artifacts.modelPath(route.artifact), this.options.spares.take()]);
+    try {
+      const died = runtime.exited.then((how) => {
+        throw new AppError('upstream_failed', `the model server died while it loaded the model: ${how}`);
+      });
+      died.catch(() => {});
+      await Promise.race([runtime.load({ name: route.endpoint, version: String(route.number), path, threads: route.scaling.threads }), died]);
+      return runtime;
+    } catch (error) {
+      runtime.kill();
+      throw error;
+    }
+  }
+
+  private remove(key: string, managed: ManagedRevision): void {
+    this.revisions.delete(key);
+    this.floors.delete(key);
+    void managed.close();
+  }
+
+  private async run(): Promise<void> {
+    const { clock } = this.options;
+    while (!this.stopped.signal.aborted) {
+      await clock.sleep(TICK_MS, this.stopped.signal).catch(() => {});
+      if (this.stopped.signal.aborted) return;
+      for (const [key, managed] of this.revisions) {
+        managed.adjust(this.floors.get(key)?.(clock.now()) ?? 0);
+        if (managed.idle) this.revisions.delete(key);
+      }
+    }
+  }
+}

@@ -1,0 +1,123 @@
+/** One model server process on this machine: started empty, told what to load, reached over its Unix socket. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import type { Forward } from '../../core/inference/forward.js';
+import { AppError } from '../../errors.js';
+import type { Log } from '../../log.js';
+import { connectReplica } from '../upstream/replica-connection.js';
+
+export interface RuntimeLaunch {
+  /** Path of the model server's program. */
+  readonly script: string;
+  /** Path of the Unix socket that it shall listen on; at most about 100 bytes. */
+  readonly socket: string;
+  readonly maxBodyBytes: number;
+  readonly drainMs: number;
+  readonly startTimeoutMs: number;
+  readonly env: Readonly<Record<string, string>>;
+  readonly log: Log;
+}
+
+export interface LoadRequest {
+  /** Name and version under which the model answers. */
+  readonly name: string;
+  readonly version: string;
+  /** The model file on this machine. */
+  readonly path: string;
+  readonly threads: number;
+}
+
+export interface RuntimeProcess {
+  readonly pid: number;
+  readonly forward: Forward;
+  /** Says how it ended, in words. */
+  readonly exited: Promise<string>;
+  /** Loads a model; an AppError with the engine's own words when it cannot. */
+  load(request: LoadRequest): Promise<void>;
+  /** Lets requests in flight finish, then ends it; after the drain time it is killed. */
+  stop(): Promise<void>;
+  kill(): void;
+}
+
+/** Starts a model server and waits until it listens. It ends by itself when this process does (IPC channel). */
+export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProcess> {
+  const argv = [launch.script, '--socket', launch.socket, '--drain-ms', String(launch.drainMs), '--max-body-bytes', String(launch.maxBodyBytes)];
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], env: { ...launch.env } });
+  const stderr = lastLines(child.stderr, launch.log);
+  const exited = new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(`it could not be started: ${error.message}`));
+    child.once('exit', (code, signal) => {
+      void rm(launch.socket, { force: true }).catch(() => {});
+      resolve(signal ? `it was ended by ${signal}` : `it ended with code ${code}${stderr() ? `: ${stderr()}` : ''}`);
+    });
+  });
+  const started = once(child, 'message').then(() => undefined);
+  started.catch(() => {});
+  const timer = new AbortController();
+  const late = new Promise<string>((resolve) => {
+    const timeout = setTimeout(() => resolve(`it did not listen within ${launch.startTimeoutMs} ms`), launch.startTimeoutMs);
+    timer.signal.addEventListener('abort', () => clearTimeout(timeout));
+  });
+  const problem = await Promise.race([started, exited, late]);
+  timer.abort();
+  const { pid } = child;
+  if (problem !== undefined || pid === undefined) {
+    child.kill('SIGKILL');
+    throw new AppError('upstream_failed', `the model server did not start: ${problem}`);
+  }
+  const connection = await connectReplica(launch.socket, launch.maxBodyBytes).catch((error) => {
+    child.kill('SIGKILL');
+    throw error;
+  });
+  // one without a connection is of no use, whatever its process still does
+  void connection.closed.then(() => child.kill('SIGKILL'));
+
+  return {
+    pid,
+    forward: connection.forward,
+    exited,
+    async load(request) {
+      const body = { parameters: { path: request.path, version: request.version, options: { intraOpNumThreads: request.threads } } };
+      const reply = await connection.forward({
+        method: 'POST',
+        path: `/v2/repository/models/${encodeURIComponent(request.name)}/load`,
+        headers: { 'content-type': 'application/json' },
+        body: Buffer.from(JSON.stringify(body)),
+      }).reply;
+      if (reply.status !== 200) throw new AppError(reply.status === 400 ? 'invalid' : 'upstream_failed', errorText(reply.body));
+    },
+    async stop() {
+      child.kill('SIGTERM');
+      const timeout = setTimeout(() => child.kill('SIGKILL'), launch.drainMs + 2000);
+      await exited;
+      clearTimeout(timeout);
+    },
+    kill() {
+      child.kill('SIGKILL');
+    },
+  };
+}
+
+/** The message of an Open Inference Protocol error body. */
+export function errorText(body: Buffer): string {
+  try {
+    const parsed: unknown = JSON.parse(body.toString('utf8'));
+    const { error } = parsed as { error?: unknown };
+    if (typeof error === 'string') return error;
+  } catch {
+    // not JSON: the text itself is the best there is
+  }
+  return body.toString('utf8').slice(0, 1000);
+}
+
+/** Passes a process's stderr on to the log and remembers its end, for the message when it dies. */
+function lastLines(stream: NodeJS.ReadableStream | null, log: Log): () => string {
+  let tail = '';
+  stream?.on('data', (chunk: Buffer) => {
+    const text = chunk.toString('utf8');
+    tail = (tail + text).slice(-2000);
+    for (const line of text.split('\n')) if (line.trim()) log.debug('model server', { line });
+  });
+  return () => tail.trim().split('\n').slice(-3).join(' | ');
+}

@@ -1,0 +1,90 @@
+/** Warm model servers without a model: waking a revision then costs the load of its model, not the start of a process. */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Clock } from '../../clock.js';
+import { messageOf } from '../../errors.js';
+import type { Log } from '../../log.js';
+import { launchRuntime, type RuntimeLaunch, type RuntimeProcess } from './runtime-process.js';
+
+export interface SparesOptions extends Omit<RuntimeLaunch, 'socket'> {
+  /** How many are kept ready. */
+  readonly count: number;
+  readonly clock: Clock;
+}
+
+/** A new spare is started this long after one was taken: the cold start under way gets the processor first. */
+const REFILL_DELAY_MS = 300;
+
+export class Spares {
+  private readonly ready: RuntimeProcess[] = [];
+  private readonly all = new Set<RuntimeProcess>();
+  private starting = 0;
+  private serial = 0;
+  private failures = 0;
+  private folder: Promise<string> | undefined;
+  private readonly stopped = new AbortController();
+
+  constructor(private readonly options: SparesOptions) {}
+
+  /** Begins to keep spares. */
+  start(): void {
+    void this.refill(0);
+  }
+
+  /** A running, empty model server: a spare when there is one, a fresh one otherwise. */
+  async take(): Promise<RuntimeProcess> {
+    const spare = this.ready.shift();
+    void this.refill(REFILL_DELAY_MS);
+    return spare ?? (await this.launch());
+  }
+
+  async close(): Promise<void> {
+    this.stopped.abort();
+    const gone = [...this.all].map((runtime) => runtime.exited);
+    for (const runtime of this.ready) runtime.kill();
+    await Promise.all(gone);
+    const folder = await this.folder?.catch(() => undefined);
+    if (folder) await rm(folder, { recursive: true, force: true });
+  }
+
+  private async refill(delayMs: number): Promise<void> {
+    while (!this.stopped.signal.aborted && this.ready.length + this.starting < this.options.count) {
+      this.starting++;
+      try {
+        await this.options.clock.sleep(delayMs + Math.min(10_000, this.failures && 200 * 2 ** this.failures), this.stopped.signal);
+        const runtime = await this.launch();
+        this.failures = 0;
+        this.ready.push(runtime);
+        void runtime.exited.then(() => {
+          const at = this.ready.indexOf(runtime);
+          if (at === -1) return;
+          this.ready.splice(at, 1);
+          void this.refill(REFILL_DELAY_MS);
+        });
+      } catch (error) {
+        if (this.stopped.signal.aborted) return;
+        this.failures++;
+        this.options.log.warn('a spare model server did not start', { error: messageOf(error) });
+      } finally {
+        this.starting--;
+      }
+    }
+  }
+
+  private async launch(): Promise<RuntimeProcess> {
+    this.folder ??= socketFolder();
+    const socket = join(await this.folder, `${++this.serial}.sock`);
+    const runtime = await launchRuntime({ ...this.options, socket });
+    this.all.add(runtime);
+    void runtime.exited.then(() => this.all.delete(runtime));
+    if (this.stopped.signal.aborted) runtime.kill();
+    return runtime;
+  }
+}
+
+/** Sockets live in a short path: the kernel bounds it to 107 bytes, and data folders may be deep. */
+async function socketFolder(): Promise<string> {
+  await mkdir(tmpdir(), { recursive: true });
+  return mkdtemp(join(tmpdir(), 'sluice-'));
+}
