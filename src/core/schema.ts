@@ -155,6 +155,8 @@ export interface Schema {
     state: JobState;
     phase: string;
     attempt: number;
+    /** Attempts that ended with their worker; they do not count against the retries. */
+    lost_attempts: number;
     /** The worker that runs the current attempt; every write of an attempt names it. */
     owner: string | null;
     heartbeat_at: MaybeWhen;

@@ -6,7 +6,19 @@
  * B(a + s, b + f) / (B(a, b) p^s (1 - p)^f) stays below 1/alpha holds the true rate at all times at once with
  * probability 1 - alpha (Ville's inequality). Two metrics and two arms share alpha between them.
  */
-import type { AnalysisPlan } from './rollout.js';
+import { z } from 'zod';
+
+export const analysisSchema = z
+  .object({
+    minRequests: z.number().int().min(1).max(1_000_000).default(100).describe('Candidate requests that each step must see.'),
+    maxErrorIncrease: z.number().min(0).max(1).default(0.02).describe('Error rate above the stable revision that still passes (0.02 = two percentage points).'),
+    maxSlowIncrease: z.number().min(0).max(1).default(0.1).describe("Share of requests slower than the stable revision's usual p95, above its own share, that still passes."),
+    slowFactor: z.number().min(1).max(100).default(2).describe('A request is slow beyond this multiple of the stable p95.'),
+    alpha: z.number().min(0.0001).max(0.5).default(0.05).describe('Chance of rolling back an equal candidate, over the whole rollout, however often it is looked at.'),
+  })
+  .strict();
+
+export type AnalysisPlan = z.infer<typeof analysisSchema>;
 
 /** Upper bounds of the latency buckets, in milliseconds; the last bucket is open. Fine enough for quantiles to 25 %. */
 export const LATENCY_BOUNDS_MS: readonly number[] = [

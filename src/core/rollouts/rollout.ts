@@ -1,16 +1,6 @@
 /** A rollout: a progressive change of traffic from the stable revision to a candidate. The plan, and the pure decision on it. */
 import { z } from 'zod';
-import { type ArmStats, compareArms } from './analysis.js';
-
-export const analysisSchema = z
-  .object({
-    minRequests: z.number().int().min(1).max(1_000_000).default(100).describe('Candidate requests that each step must see.'),
-    maxErrorIncrease: z.number().min(0).max(1).default(0.02).describe('Error rate above the stable revision that still passes (0.02 = two percentage points).'),
-    maxSlowIncrease: z.number().min(0).max(1).default(0.1).describe("Share of requests slower than the stable revision's usual p95, above its own share, that still passes."),
-    slowFactor: z.number().min(1).max(100).default(2).describe('A request is slow beyond this multiple of the stable p95.'),
-    alpha: z.number().min(0.0001).max(0.5).default(0.05).describe('Chance of rolling back an equal candidate, over the whole rollout, however often it is looked at.'),
-  })
-  .strict();
+import { type ArmStats, analysisSchema, compareArms } from './analysis.js';
 
 export const rolloutPlanSchema = z
   .object({
@@ -38,7 +28,6 @@ export const rolloutPlanSchema = z
   })
   .strict();
 
-export type AnalysisPlan = z.infer<typeof analysisSchema>;
 export type RolloutPlan = z.infer<typeof rolloutPlanSchema>;
 export type RolloutState = 'running' | 'paused' | 'promoted' | 'rolled_back' | 'aborted';
 

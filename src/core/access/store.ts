@@ -1,0 +1,85 @@
+/** API keys in Postgres, and the table of them that a gateway keeps in memory. */
+import { sql } from 'kysely';
+import { AppError } from '../../errors.js';
+import { newId } from '../id.js';
+import type { Db } from '../schema.js';
+import { type Caller, hashKey, keyHint, newKey } from './key.js';
+
+export interface NewKey {
+  readonly project: string;
+  readonly name: string;
+  readonly role: 'admin' | 'predict';
+  readonly expiresAt?: Date | undefined;
+}
+
+/** Makes a key; the answer is the only time that it is seen whole. */
+export async function createKey(db: Db, input: NewKey): Promise<{ id: string; key: string }> {
+  const key = newKey();
+  const id = newId('key');
+  await db
+    .insertInto('api_keys')
+    .values({ id, project: input.project, name: input.name, hash: hashKey(key), hint: keyHint(key), role: input.role, expires_at: input.expiresAt ?? null })
+    .execute();
+  await notifyKeys(db);
+  return { id, key };
+}
+
+/** Makes sure that exactly this key is the administrator's: called at start with the key of the settings or the data folder. */
+export async function ensureAdminKey(db: Db, key: string): Promise<void> {
+  await db
+    .insertInto('api_keys')
+    .values({ id: newId('key'), project: 'default', name: 'admin', hash: hashKey(key), hint: keyHint(key), role: 'admin' })
+    .onConflict((conflict) => conflict.column('hash').doNothing())
+    .execute();
+  await notifyKeys(db);
+}
+
+export async function listKeys(db: Db, project: string) {
+  return db.selectFrom('api_keys').selectAll().where('project', '=', project).orderBy('created_at').execute();
+}
+
+export async function revokeKey(db: Db, project: string, id: string): Promise<void> {
+  const done = await db
+    .updateTable('api_keys')
+    .set({ revoked_at: new Date() })
+    .where('project', '=', project)
+    .where('id', '=', id)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst();
+  if (done.numUpdatedRows === 0n) throw new AppError('not_found', `there is no live key "${id}"`, { details: { key: id } });
+  await notifyKeys(db);
+}
+
+async function notifyKeys(db: Db): Promise<void> {
+  await sql`select pg_notify('sluice_keys', '')`.execute(db);
+}
+
+/** All live keys by their hash. A look-up is a hash and a map read; the database is asked only when keys change. */
+export class KeyTable {
+  private byHash = new Map<string, { caller: Caller; expiresAtMs: number }>();
+  /** Keys seen lately in the clear, so that most requests need not hash. Bounded. */
+  private readonly seen = new Map<string, string>();
+
+  async reload(db: Db): Promise<void> {
+    const rows = await db.selectFrom('api_keys').selectAll().where('revoked_at', 'is', null).execute();
+    this.byHash = new Map(
+      rows.map((row) => [
+        row.hash,
+        { caller: { project: row.project, role: row.role, actor: row.name }, expiresAtMs: row.expires_at?.getTime() ?? Number.POSITIVE_INFINITY },
+      ]),
+    );
+  }
+
+  find(key: string, nowMs: number): Caller | undefined {
+    let hash = this.seen.get(key);
+    if (hash === undefined) {
+      hash = hashKey(key);
+      if (this.byHash.has(hash)) {
+        if (this.seen.size >= 1000) this.seen.clear();
+        this.seen.set(key, hash);
+      }
+    }
+    const entry = this.byHash.get(hash);
+    return entry && entry.expiresAtMs > nowMs ? entry.caller : undefined;
+  }
+}

@@ -1,0 +1,39 @@
+import type { Clock } from '../clock.js';
+import type { KeyTable } from '../core/access/store.js';
+import type { Blobs } from '../core/blobs.js';
+import type { Fleet, Sandbox } from '../core/fleet.js';
+import type { RoutingTable } from '../core/inference/routing-table.js';
+import type { Statistics } from '../core/inference/statistics.js';
+import type { Enqueue } from '../core/jobs.js';
+import type { Db } from '../core/schema.js';
+import type { Log } from '../log.js';
+import type { GatewayMetrics } from '../metrics.js';
+import type { Notifications } from './notifications.js';
+
+export interface Limits {
+  /** Largest body of a prediction or an API call. */
+  readonly bodyBytes: number;
+  /** Largest uploaded blob. */
+  readonly uploadBytes: number;
+  readonly predictTimeoutMs: number;
+  readonly apiTimeoutMs: number;
+}
+
+/** What the gateway's doors work with; made once by the composition root. */
+export interface Services {
+  readonly db: Db;
+  readonly blobs: Blobs;
+  readonly fleet: Fleet;
+  readonly sandbox: Sandbox;
+  readonly enqueue: Enqueue;
+  readonly keys: KeyTable;
+  readonly routing: RoutingTable;
+  readonly statistics: Statistics;
+  readonly metrics: GatewayMetrics;
+  readonly notifications: Notifications;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Whether this gateway can do its work now; says what is missing. */
+  readiness(): { readonly ready: boolean; readonly checks: Readonly<Record<string, string>> };
+}

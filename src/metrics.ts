@@ -1,0 +1,37 @@
+/** What the gateway measures, as a typed record made once and passed in. Names and labels are documented in docs/metrics.md. */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Seconds. From a tenth of a millisecond, where small models answer, to the time limit of large ones. */
+const LATENCY_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+export interface GatewayMetrics {
+  readonly registry: Registry;
+  /** Predictions answered, by endpoint, revision and status class (2xx, 4xx, 5xx). */
+  readonly predictions: Counter<'endpoint' | 'revision' | 'status'>;
+  /** From the request's arrival to its answer, waiting included. */
+  readonly latency: Histogram<'endpoint' | 'revision'>;
+  /** Predictions refused before they had a revision, by error code. */
+  readonly refused: Counter<'code'>;
+  readonly replicas: Gauge<'endpoint' | 'revision' | 'state'>;
+  readonly inFlight: Gauge<'endpoint' | 'revision'>;
+  readonly waiting: Gauge<'endpoint' | 'revision'>;
+  /** From the first request that found no replica to the replica's readiness. */
+  readonly coldStart: Histogram<'endpoint'>;
+}
+
+export function createGatewayMetrics(): GatewayMetrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const of = ['endpoint', 'revision'] as const;
+  return {
+    registry,
+    predictions: new Counter({ name: 'sluice_predictions_total', help: 'Predictions answered.', labelNames: [...of, 'status'], registers }),
+    latency: new Histogram({ name: 'sluice_prediction_seconds', help: 'Time from arrival to answer, waiting included.', labelNames: [...of], buckets: LATENCY_BUCKETS, registers }),
+    refused: new Counter({ name: 'sluice_predictions_refused_total', help: 'Predictions refused before a revision was chosen.', labelNames: ['code'], registers }),
+    replicas: new Gauge({ name: 'sluice_replicas', help: 'Model servers by state.', labelNames: [...of, 'state'], registers }),
+    inFlight: new Gauge({ name: 'sluice_predictions_in_flight', help: 'Predictions being answered by a replica.', labelNames: [...of], registers }),
+    waiting: new Gauge({ name: 'sluice_predictions_waiting', help: 'Predictions that wait for a replica.', labelNames: [...of], registers }),
+    coldStart: new Histogram({ name: 'sluice_cold_start_seconds', help: 'Time from the first waiting request to a ready replica.', labelNames: ['endpoint'], buckets: LATENCY_BUCKETS, registers }),
+  };
+}
