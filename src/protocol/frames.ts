@@ -1,0 +1,272 @@
+/**
+ * The hop between the gateway and a replica: many requests in flight over one connection, without HTTP. One frame is
+ *
+ *     u32LE length of what follows | u32LE id | u8 type | u8 flags | u16LE meta length | meta, UTF-8 JSON | body
+ *
+ * The side that asks chooses the ids; an answer carries the id of its request and may overtake others. Flags are 0.
+ */
+import type { Writable } from 'node:stream';
+import { AppError } from '../errors.js';
+
+export const FRAME_REQUEST = 1;
+export const FRAME_RESPONSE = 2;
+/** Asks to drop the request of this id; its answer may still come and is to be ignored. */
+export const FRAME_CANCEL = 3;
+
+export type FrameType = typeof FRAME_REQUEST | typeof FRAME_RESPONSE | typeof FRAME_CANCEL;
+
+/** Meta of a request frame. Header names in lower case. */
+export interface RequestMeta {
+  readonly method: string;
+  /** Path with its query, as in an HTTP request line. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Meta of a response frame. */
+export interface ResponseMeta {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** A frame as read. `meta` may be shared between frames and is frozen; undefined where the frame had none. */
+export interface Frame {
+  readonly id: number;
+  readonly type: FrameType;
+  readonly meta: unknown;
+  /** A view into what was received: it stays valid, and keeps that chunk alive while it is held. */
+  readonly body: Buffer;
+}
+
+/** Bytes of a frame before its meta. */
+export const FRAME_HEAD_BYTES = 12;
+/** Bytes of the length field itself, which the length does not count. */
+const LENGTH_BYTES = 4;
+const MAX_META_BYTES = 0xffff;
+const NOTHING = Buffer.alloc(0);
+
+/** Reads `meta` of a request frame; a peer that sends another shape is refused. */
+export function asRequestMeta(meta: unknown): RequestMeta {
+  const { method, path } = (meta ?? {}) as Partial<RequestMeta>;
+  if (typeof method === 'string' && typeof path === 'string') return meta as RequestMeta;
+  throw new AppError('invalid', 'a request frame has no method and path');
+}
+
+/** Reads `meta` of a response frame; a peer that sends another shape is refused. */
+export function asResponseMeta(meta: unknown): ResponseMeta {
+  const { status, headers } = (meta ?? {}) as Partial<ResponseMeta>;
+  if (typeof status === 'number' && typeof headers === 'object') return meta as ResponseMeta;
+  throw new AppError('upstream_failed', 'a response frame has no status and headers');
+}
+
+/** A frame's meta ready to be sent; callers that send the same meta often keep this. At most 65535 bytes. */
+export function encodeMeta(meta: RequestMeta | ResponseMeta): Buffer {
+  const bytes = Buffer.from(JSON.stringify(meta), 'utf8');
+  if (bytes.length > MAX_META_BYTES) {
+    throw new AppError('too_large', `headers take ${bytes.length} bytes, at most ${MAX_META_BYTES} fit a frame`);
+  }
+  return bytes;
+}
+
+/**
+ * Cuts a byte stream into frames. A frame within one chunk is a view of it; one that spans chunks is copied once into a
+ * buffer of its own. A frame beyond `maxFrameBytes` is skipped without being held and told to `onOversize`, so that one
+ * request that is too large does not take down the others of its connection. Throws out of `push` on what is no frame,
+ * and on a frame too large where there is no `onOversize`: the connection must then be closed.
+ */
+export class FrameReader {
+  private head = Buffer.allocUnsafe(FRAME_HEAD_BYTES);
+  private headFilled = 0;
+  private frame: Buffer | undefined;
+  private frameFilled = 0;
+  private skipBytes = 0;
+  /** Recent metas by their text: on one connection nearly all are equal, and a look-up is cheaper than a parse. */
+  private readonly metas = new Map<string, unknown>();
+
+  constructor(
+    private readonly maxFrameBytes: number,
+    private readonly onFrame: (frame: Frame) => void,
+    private readonly onOversize?: (id: number, type: number, frameBytes: number) => void,
+  ) {}
+
+  push(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.skipBytes > 0) {
+        const skipped = Math.min(this.skipBytes, chunk.length - at);
+        this.skipBytes -= skipped;
+        at += skipped;
+      } else if (this.frame) {
+        at += this.fillFrame(this.frame, chunk, at);
+      } else if (this.headFilled === 0 && chunk.length - at >= FRAME_HEAD_BYTES) {
+        const size = this.frameBytes(chunk, at);
+        if (size > this.maxFrameBytes) {
+          this.skip(chunk, at, size);
+          at += FRAME_HEAD_BYTES;
+        } else if (chunk.length - at >= size) {
+          this.emit(chunk.subarray(at, at + size));
+          at += size;
+        } else {
+          this.startFrame(size);
+        }
+      } else {
+        const taken = chunk.copy(this.head, this.headFilled, at, at + FRAME_HEAD_BYTES - this.headFilled);
+        this.headFilled += taken;
+        at += taken;
+        if (this.headFilled === FRAME_HEAD_BYTES) this.continueFromHead();
+      }
+    }
+  }
+
+  private continueFromHead(): void {
+    const size = this.frameBytes(this.head, 0);
+    this.headFilled = 0;
+    if (size > this.maxFrameBytes) {
+      this.skip(this.head, 0, size);
+      return;
+    }
+    const frame = this.startFrame(size);
+    this.head.copy(frame);
+    this.frameFilled = FRAME_HEAD_BYTES;
+    if (size === FRAME_HEAD_BYTES) this.finishFrame(frame);
+  }
+
+  private startFrame(size: number): Buffer {
+    this.frame = Buffer.allocUnsafeSlow(size);
+    this.frameFilled = 0;
+    return this.frame;
+  }
+
+  private fillFrame(frame: Buffer, chunk: Buffer, at: number): number {
+    const taken = chunk.copy(frame, this.frameFilled, at);
+    this.frameFilled += taken;
+    if (this.frameFilled === frame.length) this.finishFrame(frame);
+    return taken;
+  }
+
+  private finishFrame(frame: Buffer): void {
+    this.frame = undefined;
+    this.emit(frame);
+  }
+
+  /** The size of the whole frame that starts here, its length field included. */
+  private frameBytes(bytes: Buffer, at: number): number {
+    const size = bytes.readUInt32LE(at) + LENGTH_BYTES;
+    const metaBytes = bytes.readUInt16LE(at + 10);
+    if (size < FRAME_HEAD_BYTES + metaBytes) throw new AppError('invalid', `a frame of ${size} bytes is cut short`);
+    return size;
+  }
+
+  private skip(head: Buffer, at: number, size: number): void {
+    if (!this.onOversize) {
+      throw new AppError('too_large', `a frame of ${size} bytes is over the limit of ${this.maxFrameBytes}`);
+    }
+    this.skipBytes = size - FRAME_HEAD_BYTES;
+    this.onOversize(head.readUInt32LE(at + 4), head[at + 8] as number, size);
+  }
+
+  private emit(frame: Buffer): void {
+    const type = frame[8];
+    if (type !== FRAME_REQUEST && type !== FRAME_RESPONSE && type !== FRAME_CANCEL) {
+      throw new AppError('invalid', `a frame of unknown type ${type}`);
+    }
+    const bodyAt = FRAME_HEAD_BYTES + frame.readUInt16LE(10);
+    const meta = bodyAt === FRAME_HEAD_BYTES ? undefined : this.parseMeta(frame, bodyAt);
+    this.onFrame({ id: frame.readUInt32LE(4), type, meta, body: frame.subarray(bodyAt) });
+  }
+
+  private parseMeta(frame: Buffer, end: number): unknown {
+    // latin1 keeps every byte apart, so it is a key without a decode
+    const key = frame.toString('latin1', FRAME_HEAD_BYTES, end);
+    const known = this.metas.get(key);
+    if (known !== undefined) return known;
+    let meta: unknown;
+    try {
+      meta = JSON.parse(frame.toString('utf8', FRAME_HEAD_BYTES, end));
+    } catch {
+      throw new AppError('invalid', 'the meta of a frame is not JSON');
+    }
+    if (this.metas.size >= 64) this.metas.clear();
+    this.metas.set(key, Object.freeze(meta));
+    return meta;
+  }
+}
+
+/** Frames up to this many bytes in one turn are joined by copying; larger ones go to the socket as they are (writev). */
+const JOIN_BYTES = 128 * 1024;
+
+/** Writes frames; all frames of one event-loop turn leave in one write. Errors are the socket's own, by its events. */
+export class FrameWriter {
+  private parts: Buffer[] = [];
+  private partBytes = 0;
+  private scheduled = false;
+
+  constructor(private readonly socket: Writable) {}
+
+  /** Queues a frame. `meta` as given by `encodeMeta`, or an object, or undefined for none. */
+  write(
+    id: number,
+    type: FrameType,
+    meta: RequestMeta | ResponseMeta | Buffer | undefined,
+    body: Buffer = NOTHING,
+  ): void {
+    const metaBytes = meta === undefined ? NOTHING : Buffer.isBuffer(meta) ? meta : encodeMeta(meta);
+    const head = Buffer.allocUnsafe(FRAME_HEAD_BYTES + metaBytes.length);
+    head.writeUInt32LE(head.length - LENGTH_BYTES + body.length, 0);
+    head.writeUInt32LE(id, 4);
+    head[8] = type;
+    head[9] = 0;
+    head.writeUInt16LE(metaBytes.length, 10);
+    if (metaBytes.length > 0) head.set(metaBytes, FRAME_HEAD_BYTES);
+    this.parts.push(head);
+    if (body.length > 0) this.parts.push(body);
+    this.partBytes += head.length + body.length;
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(this.flush);
+  }
+
+  /** Bytes accepted and not yet taken by the kernel: the measure for pausing what makes more of them. */
+  get bufferedBytes(): number {
+    return this.partBytes + this.socket.writableLength;
+  }
+
+  /** Hands everything queued to the socket now instead of at the end of the turn. */
+  readonly flush = (): void => {
+    this.scheduled = false;
+    if (this.parts.length === 0) return;
+    const parts = this.parts;
+    const bytes = this.partBytes;
+    this.parts = [];
+    this.partBytes = 0;
+    if (this.socket.destroyed || this.socket.writableEnded) return;
+    if (parts.length === 1) {
+      this.socket.write(parts[0]);
+    } else if (bytes <= JOIN_BYTES) {
+      this.socket.write(Buffer.concat(parts, bytes));
+    } else {
+      this.socket.cork();
+      for (const part of parts) this.socket.write(part);
+      this.socket.uncork();
+    }
+  };
+
+  /** Resolves once less than `bytes` wait to be sent, or the socket is gone. */
+  async drained(bytes: number): Promise<void> {
+    while (this.bufferedBytes >= bytes && !this.socket.destroyed) {
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          this.socket.off('drain', done);
+          this.socket.off('close', done);
+          resolve();
+        };
+        this.flush();
+        if (!this.socket.writableNeedDrain) return done();
+        this.socket.on('drain', done);
+        this.socket.on('close', done);
+      });
+      // the socket may have taken it all without ever being full
+      if (!this.socket.writableNeedDrain) return;
+    }
+  }
+}
