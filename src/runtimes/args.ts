@@ -1,0 +1,97 @@
+import { parseArgs } from 'node:util';
+import { AppError, messageOf } from '../errors.js';
+import type { LogLevel } from '../log.js';
+
+/** What a model server is started with. */
+export interface RuntimeArgs {
+  /** Path of the Unix socket for frames; undefined for none. */
+  readonly socket: string | undefined;
+  /** Where to answer HTTP; port 0 is a free one. */
+  readonly http: { readonly host: string; readonly port: number } | undefined;
+  readonly name: string;
+  readonly version: string | undefined;
+  /** Undefined: a spare, which waits to be told. */
+  readonly model: string | undefined;
+  /** Whether clients may load and unload although a model was given. */
+  readonly allowLoad: boolean;
+  readonly threads: number;
+  /** How long requests in flight may take after SIGTERM. */
+  readonly drainMs: number;
+  readonly maxBodyBytes: number;
+  readonly logLevel: LogLevel;
+}
+
+/** How it is called. */
+export const USAGE = `usage: runtime [--socket PATH] [--http HOST:PORT] [--model PATH] [--name NAME] [--version VERSION]
+  --socket PATH        answer frames on this Unix socket
+  --http HOST:PORT     answer HTTP; port 0 takes a free one
+  --model PATH         an .onnx file, or a folder with one; without it, a spare that waits for a load
+  --name NAME          what the model is called in paths (default: model)
+  --version VERSION    what its version is called
+  --allow-load         let clients load and unload although --model was given
+  --threads N          threads inside one operator (default 1)
+  --drain-ms MS        how long requests in flight may take after SIGTERM (default 30000)
+  --max-body-bytes N   largest request body (default 67108864)
+  --log-level LEVEL    debug, info, warn, error or silent (default info)
+`;
+
+/** Reads argv without node and script; throws `invalid` naming the argument. */
+export function readArgs(argv: readonly string[]): RuntimeArgs {
+  const values = parse(argv);
+  const { socket, http } = values;
+  if (socket === undefined && http === undefined) throw new AppError('invalid', 'neither --socket nor --http is given');
+  return {
+    socket,
+    http: http === undefined ? undefined : readAddress(http),
+    name: values.name ?? 'model',
+    version: values.version,
+    model: values.model,
+    allowLoad: values['allow-load'] ?? values.model === undefined,
+    threads: readInteger('--threads', values.threads ?? '1', 1, 1024),
+    drainMs: readInteger('--drain-ms', values['drain-ms'] ?? '30000', 0, 3_600_000),
+    maxBodyBytes: readInteger('--max-body-bytes', values['max-body-bytes'] ?? '67108864', 1024, 4_000_000_000),
+    logLevel: readLevel(values['log-level'] ?? 'info'),
+  };
+}
+
+function parse(argv: readonly string[]) {
+  const text = { type: 'string' } as const;
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        socket: text,
+        http: text,
+        name: text,
+        version: text,
+        model: text,
+        'allow-load': { type: 'boolean' },
+        threads: text,
+        'drain-ms': text,
+        'max-body-bytes': text,
+        'log-level': text,
+      },
+    }).values;
+  } catch (error) {
+    throw new AppError('invalid', messageOf(error), { cause: error });
+  }
+}
+
+function readAddress(text: string): { host: string; port: number } {
+  const found = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text);
+  const host = found?.[1] ?? found?.[2];
+  if (host === undefined) throw new AppError('invalid', `--http is "${text}", expected HOST:PORT`);
+  return { host, port: readInteger('--http port', found?.[3] ?? '', 0, 65535) };
+}
+
+function readInteger(name: string, text: string, low: number, high: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= low && value <= high) return value;
+  throw new AppError('invalid', `${name} is "${text}", expected an integer from ${low} to ${high}`);
+}
+
+function readLevel(text: string): LogLevel {
+  const level = (['debug', 'info', 'warn', 'error', 'silent'] as const).find((known) => known === text);
+  if (level) return level;
+  throw new AppError('invalid', `--log-level is "${text}", expected debug, info, warn, error or silent`);
+}

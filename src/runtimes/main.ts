@@ -1,0 +1,88 @@
+/**
+ * A model server process: one engine, one model or none yet, behind frames on a Unix socket, HTTP, or both. Its start is
+ * part of every cold start that no spare covers, so nothing is imported here that the first request does not need.
+ */
+import { AppError, messageOf } from '../errors.js';
+import { createLog, type Log } from '../log.js';
+import type { RuntimeMessage } from '../protocol/runtime-message.js';
+import { type RuntimeArgs, readArgs, USAGE } from './args.js';
+import { type Door, openFrameDoor } from './frame-door.js';
+import { onnx } from './onnx/engine.js';
+import { ModelServer } from './server.js';
+
+function tell(message: RuntimeMessage): void {
+  // a parent that is gone is noticed by 'disconnect'
+  if (process.connected) process.send?.(message, () => undefined);
+}
+
+async function main(): Promise<void> {
+  const args = readArgs(process.argv.slice(2));
+  const log = createLog({ level: args.logLevel, format: process.stderr.isTTY ? 'text' : 'json' });
+  const server = new ModelServer({
+    name: 'sluice-runtime',
+    version: '0.1.0',
+    kind: onnx,
+    defaults: { intraOpNumThreads: args.threads },
+    allowLoad: args.allowLoad,
+    log,
+  });
+  const doors: Door[] = [];
+  stopWhenTold(server, doors, args, log);
+  const loading = args.model === undefined ? undefined : load(server, args, args.model);
+  // reported below; until then it must not count as unhandled
+  loading?.catch(() => undefined);
+  const port = await open(server, args, doors, log);
+  tell({ kind: 'listening', http: port ?? null, socket: args.socket ?? null });
+  log.info('listening', { http: port, socket: args.socket, model: args.model });
+  const started = performance.now();
+  if (!loading) await onnx.warm();
+  tell({ kind: 'ready', loadMs: (await loading) ?? performance.now() - started });
+  server.metrics.prepare();
+}
+
+async function load(server: ModelServer, args: RuntimeArgs, path: string): Promise<number> {
+  const started = performance.now();
+  await server.models.load({ name: args.name, version: args.version, path, options: {} });
+  return performance.now() - started;
+}
+
+async function open(server: ModelServer, args: RuntimeArgs, doors: Door[], log: Log): Promise<number | undefined> {
+  if (args.socket !== undefined) doors.push(await openFrameDoor(server, args.socket, args.maxBodyBytes, log));
+  if (args.http === undefined) return undefined;
+  const { openHttpDoor } = await import('./http-door.js');
+  const door = await openHttpDoor(server, args.http.host, args.http.port, args.maxBodyBytes);
+  doors.push(door);
+  return door.port;
+}
+
+/** SIGTERM: finish what is in flight, then exit 0. A second one, SIGINT, or a parent that died: exit at once. */
+function stopWhenTold(server: ModelServer, doors: readonly Door[], args: RuntimeArgs, log: Log): void {
+  let stopping = false;
+  process.on('SIGTERM', () => {
+    if (stopping) process.exit(143);
+    stopping = true;
+    void stop();
+  });
+  process.on('SIGINT', () => process.exit(130));
+  process.on('disconnect', () => process.exit(0));
+  const stop = async () => {
+    log.info('draining', { drainMs: args.drainMs });
+    const drained = server.drain(args.drainMs);
+    for (const door of doors) door.close();
+    if (!(await drained)) log.warn('gave up on requests in flight', { drainMs: args.drainMs });
+    // answers are handed to their sockets in the turn that ends now
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const door of doors) door.endConnections();
+    await new Promise((resolve) => setTimeout(resolve, LINGER_MS));
+    process.exit(0);
+  };
+}
+
+/** How long the kernel gets to take the last answers before the process is gone. */
+const LINGER_MS = 20;
+
+main().catch((error: unknown) => {
+  tell({ kind: 'failed', error: messageOf(error) });
+  const usage = error instanceof AppError && process.argv.length <= 2 ? USAGE : '';
+  process.stderr.write(`sluice runtime: ${messageOf(error)}\n${usage}`, () => process.exit(1));
+});

@@ -1,0 +1,136 @@
+import { AppError, asAppError } from '../errors.js';
+import type { Log } from '../log.js';
+import type { Signature } from '../protocol/signature.js';
+import type { Engine, EngineKind, EngineOptions } from './engine.js';
+import type { RuntimeMetrics } from './metrics.js';
+import { Schedule } from './schedule.js';
+
+/** Where a model comes from and what it is to be called. */
+export interface ModelSource {
+  readonly name: string;
+  /** Shown in metadata and answers, and the only one that `/versions/{v}` reaches. */
+  readonly version: string | undefined;
+  readonly path: string;
+  readonly options: EngineOptions;
+}
+
+/** A model that answers. */
+export interface LoadedModel {
+  readonly source: ModelSource;
+  readonly signature: Signature;
+  readonly engine: Engine;
+  readonly schedule: Schedule;
+}
+
+/** A line of the repository index. */
+export interface ModelState {
+  readonly name: string;
+  readonly version?: string;
+  readonly state: 'READY' | 'LOADING' | 'UNAVAILABLE';
+  readonly reason: string;
+}
+
+/** The models of one process. Loads and unloads of one name happen one after the other. */
+export class Models {
+  private readonly loaded = new Map<string, LoadedModel>();
+  private readonly states = new Map<string, ModelState>();
+  private readonly sources = new Map<string, ModelSource>();
+  private readonly turns = new Map<string, Promise<unknown>>();
+
+  constructor(
+    private readonly kind: EngineKind,
+    private readonly defaults: EngineOptions,
+    private readonly metrics: RuntimeMetrics,
+    private readonly log: Log,
+  ) {}
+
+  get count(): number {
+    return this.loaded.size;
+  }
+
+  /** The model that answers to this name and, when one is asked for, to this version; `not_found` otherwise. */
+  get(name: string, version?: string): LoadedModel {
+    const model = this.loaded.get(name);
+    if (model && (version === undefined || version === model.source.version)) return model;
+    if (!model) {
+      const state = this.states.get(name)?.state;
+      if (state === 'LOADING') throw new AppError('not_ready', `model "${name}" is loading`, { retryAfterSec: 1 });
+      throw new AppError('not_found', `model "${name}" is not loaded`, { details: { model: name } });
+    }
+    throw new AppError(
+      'not_found',
+      `model "${name}" has no version "${version}"; loaded is ${model.source.version ?? 'one without a version'}`,
+      { details: { model: name, version } },
+    );
+  }
+
+  names(): string[] {
+    return [...this.loaded.keys()];
+  }
+
+  index(): ModelState[] {
+    return [...this.states.values()];
+  }
+
+  /** The last source of a name, for a reload that does not repeat it. */
+  sourceOf(name: string): ModelSource | undefined {
+    return this.sources.get(name);
+  }
+
+  /** Loads a model. One of this name that answers goes on answering until the new one does, and if that one fails. */
+  load(source: ModelSource): Promise<LoadedModel> {
+    return this.inTurn(source.name, async () => {
+      const started = performance.now();
+      const old = this.loaded.get(source.name);
+      if (!old) this.setState(source, 'LOADING', '');
+      const engine = this.kind.create(this.defaults);
+      let signature: Signature;
+      try {
+        signature = await engine.load({ path: source.path }, source.options);
+      } catch (error) {
+        const failure = asAppError(error);
+        if (!old) this.setState(source, 'UNAVAILABLE', failure.message);
+        throw failure;
+      }
+      const schedule = new Schedule((seconds) => this.metrics.inference(source.name, seconds));
+      const model = { source, signature, engine, schedule };
+      this.loaded.set(source.name, model);
+      this.sources.set(source.name, source);
+      this.setState(source, 'READY', '');
+      const ms = performance.now() - started;
+      this.metrics.load(source.name, ms / 1000);
+      this.log.info('model loaded', { model: source.name, version: source.version, ms: Math.round(ms * 10) / 10 });
+      if (old) await this.release(old);
+      return model;
+    });
+  }
+
+  /** Unloads a model once what is in flight has ended; new requests do not find it from now on. */
+  unload(name: string): Promise<void> {
+    return this.inTurn(name, async () => {
+      const model = this.loaded.get(name);
+      if (!model) throw new AppError('not_found', `model "${name}" is not loaded`, { details: { model: name } });
+      this.loaded.delete(name);
+      this.setState(model.source, 'UNAVAILABLE', 'unloaded');
+      await this.release(model);
+    });
+  }
+
+  private async release(model: LoadedModel): Promise<void> {
+    await model.schedule.whenIdle();
+    await model.engine.unload();
+  }
+
+  private setState({ name, version }: ModelSource, state: ModelState['state'], reason: string): void {
+    this.states.set(name, { name, ...(version === undefined ? {} : { version }), state, reason });
+  }
+
+  private inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const turn = (this.turns.get(name) ?? Promise.resolve()).then(work, work);
+    this.turns.set(
+      name,
+      turn.catch(() => undefined),
+    );
+    return turn;
+  }
+}

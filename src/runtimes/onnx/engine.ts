@@ -1,0 +1,124 @@
+import type { InferenceSession } from 'onnxruntime-node';
+import { AppError, messageOf } from '../../errors.js';
+import type { Signature, TensorSpec } from '../../protocol/signature.js';
+import type { Tensor } from '../../protocol/tensor.js';
+import { checkInputs, checkOutputs, type DimensionNames } from '../check.js';
+import type { Engine, EngineKind, EngineOptions, ModelFiles } from '../engine.js';
+import { findModelFile } from './files.js';
+import { type OnnxOptions, readOptions } from './options.js';
+import { datatypeOf, fromOrt, toOrt } from './types.js';
+
+type Ort = typeof import('onnxruntime-node');
+
+let library: Promise<Ort> | undefined;
+
+/** Imports ONNX Runtime once (about 30 ms of native code), from whoever needs it first. */
+function ort(): Promise<Ort> {
+  library ??= import('onnxruntime-node').then((module) => {
+    const loaded = 'default' in module ? (module.default as Ort) : module;
+    // warnings about graphs are the trainer's concern, and would go to stderr past our log
+    loaded.env.logLevel = 'error';
+    return loaded;
+  });
+  return library;
+}
+
+/** The smallest model there is, y = Identity(x): its session pays for what the first one of a process sets up. */
+const TINY = 'CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBdFoPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEBE=';
+
+/** ONNX models by ONNX Runtime. */
+export const onnx: EngineKind = {
+  platform: 'onnx_onnxv1',
+  async warm() {
+    const { InferenceSession } = await ort();
+    const session = await InferenceSession.create(Buffer.from(TINY, 'base64'), sessionOptions(readOptions({})));
+    await session.release();
+  },
+  create: (defaults) => new OnnxEngine(defaults),
+};
+
+class OnnxEngine implements Engine {
+  private loaded: { ort: Ort; session: InferenceSession; signature: Signature } | undefined;
+  private dimensionNames: DimensionNames = new Map();
+
+  constructor(private readonly defaults: EngineOptions) {}
+
+  async load(files: ModelFiles, options: EngineOptions): Promise<Signature> {
+    const wanted = readOptions({ ...this.defaults, ...options });
+    const [path, loaded] = await Promise.all([findModelFile(files.path), ort()]);
+    let session: InferenceSession;
+    try {
+      session = await loaded.InferenceSession.create(path, sessionOptions(wanted));
+    } catch (error) {
+      const message = messageOf(error);
+      const code = /^Unsupported data type/.test(message) ? 'unsupported' : 'invalid';
+      throw new AppError(code, `ONNX Runtime cannot load the model: ${message}`, { cause: error });
+    }
+    try {
+      const signature = {
+        inputs: session.inputMetadata.map((meta) => readSpec('input', meta)),
+        outputs: session.outputMetadata.map((meta) => readSpec('output', meta)),
+      };
+      this.dimensionNames = readDimensionNames(session);
+      this.loaded = { ort: loaded, session, signature };
+      return signature;
+    } catch (error) {
+      await session.release();
+      throw error;
+    }
+  }
+
+  async infer(inputs: readonly Tensor[], outputs: readonly string[] | undefined): Promise<Tensor[]> {
+    if (!this.loaded) throw new AppError('not_ready', 'the model is not loaded');
+    const { ort, session, signature } = this.loaded;
+    checkInputs(signature, inputs, this.dimensionNames);
+    if (outputs) checkOutputs(signature, outputs);
+    const feeds: Record<string, InstanceType<Ort['Tensor']>> = {};
+    for (const input of inputs) feeds[input.name] = toOrt(ort.Tensor, input);
+    const wanted = outputs ?? session.outputNames;
+    let results: InferenceSession.ReturnType;
+    try {
+      results = await (outputs ? session.run(feeds, [...outputs]) : session.run(feeds));
+    } catch (error) {
+      throw new AppError('internal', `the model failed: ${messageOf(error)}`, { cause: error });
+    }
+    return wanted.map((name) => {
+      const output = results[name];
+      if (output) return fromOrt(name, output);
+      throw new AppError('internal', `the model gave no output "${name}"`);
+    });
+  }
+
+  async unload(): Promise<void> {
+    const session = this.loaded?.session;
+    this.loaded = undefined;
+    await session?.release();
+  }
+}
+
+function sessionOptions(options: OnnxOptions): InferenceSession.SessionOptions {
+  return { ...options, executionProviders: [...options.executionProviders], logSeverityLevel: 3 };
+}
+
+function readDimensionNames(session: InferenceSession): DimensionNames {
+  return new Map(session.inputMetadata.map((meta) => [meta.name, meta.isTensor ? meta.shape : []]));
+}
+
+function readSpec(role: 'input' | 'output', meta: InferenceSession.ValueMetadata): TensorSpec {
+  if (!meta.isTensor) {
+    throw new AppError(
+      'unsupported',
+      `${role} "${meta.name}" is a sequence or a map, which the protocol cannot carry; ` +
+        'convert scikit-learn models with the option zipmap=False',
+      { details: { [role]: meta.name } },
+    );
+  }
+  const datatype = datatypeOf(meta.type);
+  if (datatype === undefined) {
+    throw new AppError(
+      'unsupported',
+      `${role} "${meta.name}" has the type ${meta.type}, which the protocol cannot carry`,
+    );
+  }
+  return { name: meta.name, datatype, shape: meta.shape.map((size) => (typeof size === 'number' ? size : -1)) };
+}

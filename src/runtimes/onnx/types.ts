@@ -1,0 +1,59 @@
+import type { Tensor as OrtTensor } from 'onnxruntime-node';
+import { AppError } from '../../errors.js';
+import type { Datatype } from '../../protocol/datatypes.js';
+import { makeTensor, type Tensor } from '../../protocol/tensor.js';
+
+/** ONNX Runtime's name of each datatype. */
+const TO_ORT = {
+  BOOL: 'bool',
+  UINT8: 'uint8',
+  UINT16: 'uint16',
+  UINT32: 'uint32',
+  UINT64: 'uint64',
+  INT8: 'int8',
+  INT16: 'int16',
+  INT32: 'int32',
+  INT64: 'int64',
+  FP16: 'float16',
+  FP32: 'float32',
+  FP64: 'float64',
+  BYTES: 'string',
+} as const satisfies Record<Datatype, OrtTensor.Type>;
+
+const FROM_ORT = new Map<string, Datatype>(Object.entries(TO_ORT).map(([ours, theirs]) => [theirs, ours as Datatype]));
+
+/** The datatype of ONNX Runtime's type; undefined for those that no wire here carries (4-bit integers, bfloat16). */
+export function datatypeOf(ortType: string): Datatype | undefined {
+  return FROM_ORT.get(ortType);
+}
+
+/** Makes ONNX Runtime's tensor over the same memory. Strings must be UTF-8: its strings are JavaScript's. */
+export function toOrt(Ctor: typeof OrtTensor, tensor: Tensor): OrtTensor {
+  if (tensor.datatype !== 'BYTES') return new Ctor(TO_ORT[tensor.datatype], tensor.data, tensor.shape);
+  const strings = tensor.data.map((element, i) => {
+    try {
+      return UTF8.decode(element);
+    } catch {
+      throw new AppError(
+        'invalid',
+        `input "${tensor.name}": element ${i} is not UTF-8, which this model's strings are`,
+      );
+    }
+  });
+  return new Ctor('string', strings, tensor.shape);
+}
+
+/** Takes an output over. The memory is ONNX Runtime's copy for JavaScript, so it may be kept. */
+export function fromOrt(name: string, output: OrtTensor): Tensor {
+  const datatype = datatypeOf(output.type);
+  if (datatype === undefined) {
+    throw new AppError('unsupported', `output "${name}" has the type ${output.type}, which the protocol cannot carry`);
+  }
+  if (datatype === 'BYTES') {
+    const data = (output.data as string[]).map((text) => Buffer.from(text, 'utf8'));
+    return makeTensor(name, datatype, output.dims, data);
+  }
+  return makeTensor(name, datatype, output.dims, output.data);
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
