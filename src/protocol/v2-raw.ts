@@ -12,7 +12,10 @@ import { elementCount, tensorFromBytes } from './tensor.js';
 export function rawInput(body: Buffer, signature: Signature | undefined): InferRequest {
   const [input, ...more] = signature?.inputs ?? [];
   if (!input || more.length > 0) {
-    throw new AppError('invalid', `a raw binary request needs a model of one input, this one has ${more.length + 1}`);
+    throw new AppError(
+      'invalid',
+      `a raw binary request needs a model of one input, this one has ${signature?.inputs.length ?? 0}`,
+    );
   }
   if (input.datatype === 'BYTES') {
     const length = Buffer.alloc(4);

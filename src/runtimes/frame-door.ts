@@ -114,9 +114,12 @@ function serve(server: ModelServer, socket: net.Socket, writer: FrameWriter, max
     }
   });
   socket.on('error', (error) => log.debug('a connection failed', { error: error.message }));
-  socket.on('close', () => {
+  const abandon = () => {
     for (const signal of inFlight.values()) signal.aborted = true;
-  });
+  };
+  // 'end' is known a phase of the event loop before 'close', just before an inference would start
+  socket.on('end', abandon);
+  socket.on('close', abandon);
 }
 
 /** The error for a body beyond the limit. */

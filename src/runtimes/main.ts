@@ -10,6 +10,9 @@ import { type Door, openFrameDoor } from './frame-door.js';
 import { onnx } from './onnx/engine.js';
 import { ModelServer } from './server.js';
 
+/** When a server with a model gets its metrics ready, after it can answer. */
+const METRICS_DELAY_MS = 1000;
+
 function tell(message: RuntimeMessage): void {
   // a parent that is gone is noticed by 'disconnect'
   if (process.connected) process.send?.(message, () => undefined);
@@ -34,10 +37,16 @@ async function main(): Promise<void> {
   const port = await open(server, args, doors, log);
   tell({ kind: 'listening', http: port ?? null, socket: args.socket ?? null });
   log.info('listening', { http: port, socket: args.socket, model: args.model });
+  if (loading) {
+    tell({ kind: 'ready', loadMs: await loading });
+    // the first requests are about to come and shall not wait for this
+    setTimeout(() => void server.metrics.prepare(), METRICS_DELAY_MS).unref();
+    return;
+  }
   const started = performance.now();
-  if (!loading) await onnx.warm();
-  tell({ kind: 'ready', loadMs: (await loading) ?? performance.now() - started });
-  server.metrics.prepare();
+  await onnx.warm();
+  await server.metrics.prepare();
+  tell({ kind: 'ready', loadMs: performance.now() - started });
 }
 
 async function load(server: ModelServer, args: RuntimeArgs, path: string): Promise<number> {

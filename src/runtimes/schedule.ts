@@ -39,8 +39,8 @@ export class Schedule {
       this.queue.push({ signal, run, resolve, reject });
       if (this.running) return;
       this.running = true;
-      // a microtask, so that all requests that came in one read are in the first turn
-      queueMicrotask(() => void this.work());
+      // after this look at the sockets is over: all that came with it is in the first turn, and who left is known
+      setImmediate(() => void this.work());
     });
   }
 

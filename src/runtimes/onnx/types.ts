@@ -27,20 +27,25 @@ export function datatypeOf(ortType: string): Datatype | undefined {
   return FROM_ORT.get(ortType);
 }
 
-/** Makes ONNX Runtime's tensor over the same memory. Strings must be UTF-8: its strings are JavaScript's. */
+/** Makes ONNX Runtime's tensor over the same memory. Strings must be UTF-8 without NUL. */
 export function toOrt(Ctor: typeof OrtTensor, tensor: Tensor): OrtTensor {
   if (tensor.datatype !== 'BYTES') return new Ctor(TO_ORT[tensor.datatype], tensor.data, tensor.shape);
   const strings = tensor.data.map((element, i) => {
+    if (element.includes(0))
+      throw notText(tensor.name, i, 'holds a NUL byte, where ONNX Runtime would cut the text off');
     try {
       return UTF8.decode(element);
     } catch {
-      throw new AppError(
-        'invalid',
-        `input "${tensor.name}": element ${i} is not UTF-8, which this model's strings are`,
-      );
+      throw notText(tensor.name, i, 'is not UTF-8, which the strings of ONNX Runtime are');
     }
   });
   return new Ctor('string', strings, tensor.shape);
+}
+
+function notText(name: string, index: number, problem: string): AppError {
+  return new AppError('invalid', `input "${name}": element ${index} ${problem}`, {
+    details: { input: name, element: index },
+  });
 }
 
 /** Takes an output over. The memory is ONNX Runtime's copy for JavaScript, so it may be kept. */
