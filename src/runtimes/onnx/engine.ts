@@ -16,8 +16,8 @@ let library: Promise<Ort> | undefined;
 function ort(): Promise<Ort> {
   library ??= import('onnxruntime-node').then((module) => {
     const loaded = 'default' in module ? (module.default as Ort) : module;
-    // warnings about graphs are the trainer's concern, and would go to stderr past our log
-    loaded.env.logLevel = 'error';
+    // its errors are thrown as well, and printing them again would go to stderr past our log
+    loaded.env.logLevel = 'fatal';
     return loaded;
   });
   return library;
@@ -97,7 +97,7 @@ class OnnxEngine implements Engine {
 }
 
 function sessionOptions(options: OnnxOptions): InferenceSession.SessionOptions {
-  return { ...options, executionProviders: [...options.executionProviders], logSeverityLevel: 3 };
+  return { ...options, executionProviders: [...options.executionProviders], logSeverityLevel: 4 };
 }
 
 function readDimensionNames(session: InferenceSession): DimensionNames {
