@@ -278,6 +278,31 @@ outage('Postgres goes away', false, async () => {
 });
 
 function outage(name: string, skip: boolean, begin: () => Promise<Mortal>): void {
+  test.skipIf(skip)(`${name}: a queue that hosts, and one that waits to host, close soon all the same`, async () => {
+    const server = await begin();
+    const idle = async () => {};
+    let running = false;
+    const train = (_data: unknown, signal: AbortSignal) => {
+      running = true;
+      return new Promise<void>((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    };
+    const handlers = { 'training.run': train, 'promotion.decide': idle, 'rollout.advance': idle, reconcile: idle };
+    const queue = await openQueue({ ...server.urls, log: quietLog });
+    await queue.host(handlers, { concurrency: {} });
+    await queue.enqueue('training.run', { jobId: 'x' }, { id: 'x' });
+    await eventually(() => running);
+    await server.kill();
+    const late = await openQueue({ ...server.urls, log: quietLog });
+    const hosting = late.host(handlers, { concurrency: {} }).catch((error: unknown) => error);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const away = Date.now();
+    await Promise.all([queue.close(), late.close()]);
+    expect(Date.now() - away).toBeLessThan(10_000);
+    expect(await hosting).toMatchObject({ code: 'cancelled' });
+    await expect(late.enqueue('reconcile', {}, { id: 'y' })).rejects.toMatchObject({ code: 'not_ready' });
+    await server.stop();
+  });
+
   test.skipIf(skip)(
     `${name}: enqueue and ping fail soon, and everything goes on when it is back, told once`,
     async () => {
