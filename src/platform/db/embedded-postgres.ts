@@ -4,7 +4,7 @@ import { chown, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } fr
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AppError } from '../../errors.js';
+import { AppError, messageOf } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { freePort } from '../free-port.js';
 import { signalGroup, spawnGuarded } from '../guard.js';
@@ -68,7 +68,11 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const folder = resolve(options.folder);
   const log = options.log;
   const user = postgresUser();
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw new AppError('internal', `cannot make the folder of the embedded Postgres, ${folder}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  });
   const binaries = await postgresBinaries(join(folder, 'lib'));
   await giveTo(user, folder);
   checkReach(user, folder, binaries.postgres);

@@ -7,7 +7,7 @@ import { AppError, messageOf } from '../../errors.js';
 export interface PostgresBinaries {
   readonly initdb: string;
   readonly postgres: string;
-  /** Where the dynamic linker must look besides the binaries' own folder; set only when that folder is read-only. */
+  /** Where the dynamic linker must look, as LD_LIBRARY_PATH; set only when the binaries' own folder is read-only. */
   readonly libraryPath: string | undefined;
 }
 
@@ -51,7 +51,8 @@ export async function postgresBinaries(linksFolder: string): Promise<PostgresBin
       { cause: error },
     );
   }
-  return { initdb, postgres, libraryPath: linksFolder };
+  // a library looks for its own libraries beside the link by which it was found, so their real folder must be there too
+  return { initdb, postgres, libraryPath: `${linksFolder}:${join(root, 'native', 'lib')}` };
 }
 
 function packageRoot(): string {

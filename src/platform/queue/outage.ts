@@ -2,7 +2,7 @@ import { messageOf } from '../../errors.js';
 import type { Log } from '../../log.js';
 
 export interface Outage {
-  /** Tell of an error. The loss of the store is logged once, until it is back; any other error every time. */
+  /** Tell of an error. The loss of the store is logged once, until it is back; any other error once a minute. */
   report(error: unknown): void;
   close(): void;
 }
@@ -23,11 +23,15 @@ const CONNECTION_CODES = new Set([
   'EPIPE',
 ]);
 
+/** The same error again is not told for so long. */
+const REPEAT_MS = 60_000;
+
 /** Watches for the loss of the store below the queue, and for its return by asking `ping` every second. */
 export function watchOutages(kind: string, ping: () => Promise<void>, log: Log): Outage {
   let since: number | undefined;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
+  let last = { message: '', at: 0 };
   const probe = () => {
     timer = setTimeout(() => {
       ping().then(
@@ -47,7 +51,10 @@ export function watchOutages(kind: string, ping: () => Promise<void>, log: Log):
     report: (error) => {
       if (closed) return;
       if (!isConnectionError(error)) {
-        log.warn('queue error', { error: messageOf(error) });
+        const message = messageOf(error);
+        if (message === last.message && Date.now() - last.at < REPEAT_MS) return;
+        last = { message, at: Date.now() };
+        log.warn('queue error', { error: message });
         return;
       }
       if (since !== undefined) return;
