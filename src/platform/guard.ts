@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 /** What a guarded program's output goes to; see `stdio` of node:child_process. A number is an open file descriptor. */
 export type GuardedOutput = 'ignore' | 'inherit' | 'pipe' | number;
 
+/** How a guarded program is run and ended. */
 export interface GuardedOptions {
   /** The polite signal, sent to the whole group first. */
   readonly stopSignal: NodeJS.Signals;

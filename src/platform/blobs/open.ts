@@ -4,6 +4,7 @@ import { AppError } from '../../errors.js';
 import { FolderBlobs } from './folder.js';
 import { S3Blobs, type S3Options } from './s3.js';
 
+/** What a blob store needs besides its URL. */
 export interface BlobsOptions {
   /** Where remote blobs are kept on this machine; not used by a folder. */
   readonly cacheFolder: string;

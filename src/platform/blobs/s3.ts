@@ -13,6 +13,7 @@ const TRIM_EVERY_MS = 60 * 1000;
 /** S3 takes at most 10 000 parts. */
 const MAX_PARTS = 9_000;
 
+/** Which bucket, how to get in, and the cache on this machine. */
 export interface S3Options {
   readonly bucket: string;
   /** Put before every key; empty or ending in a slash. */

@@ -34,6 +34,7 @@ const SETTINGS = {
   log_line_prefix: '',
 } as const;
 
+/** Where the server keeps its data, and who hears its log (at level debug). */
 export interface EmbeddedPostgresOptions {
   /** Everything of this server lives here: data, password, port. Made when it is not there. */
   readonly folder: string;
@@ -50,6 +51,7 @@ export interface PostgresExit {
   readonly lastLines: readonly string[];
 }
 
+/** A running server. */
 export interface EmbeddedPostgres {
   /** Connection string of the database `postgres`, password included; good for as long as the folder exists and the port stays. */
   readonly url: string;

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { AppError, messageOf } from '../../errors.js';
 
+/** The programs, as absolute paths. */
 export interface PostgresBinaries {
   readonly initdb: string;
   readonly postgres: string;

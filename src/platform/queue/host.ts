@@ -5,6 +5,7 @@ import type { Log } from '../../log.js';
 import type { AnyProcessor, AnyWorker, Link } from './backing.js';
 import { backoffMs, DELIVERY, JOB_NAMES, POLICY } from './options.js';
 
+/** What a worker process runs at once, and how patiently it ends. */
 export interface HostOptions {
   /** Jobs of a name that run here at once; a name that is left out has its default, and 0 runs none of it here. */
   readonly concurrency: { readonly [name: string]: number };
@@ -12,6 +13,7 @@ export interface HostOptions {
   readonly closeTimeoutMs?: number;
 }
 
+/** Running workers. */
 export interface Host {
   /**
    * Takes no more jobs, aborts the running handlers' signals and waits for them, bounded. A handler that throws because

@@ -9,6 +9,7 @@ import { watchOutages } from './outage.js';
 import { postgresBacking } from './postgres-backing.js';
 import { redisBacking } from './redis-backing.js';
 
+/** Where the queue is kept. */
 export interface QueueOptions {
   /** Where it is set the queue is on Redis, else in the database. */
   readonly redisUrl?: string;
@@ -18,6 +19,7 @@ export interface QueueOptions {
   readonly prefix?: string;
 }
 
+/** The job queue of one process: a producer, and as many hosts as it asks for. */
 export interface JobQueue {
   /** Resolves when the store has the job; `not_ready` within about two seconds when the store is away. */
   readonly enqueue: Enqueue;

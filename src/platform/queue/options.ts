@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { JobName } from '../../core/jobs.js';
 
+/** How one kind of job is delivered. */
 export interface JobPolicy {
   /** Deliveries that may throw before the job is given up. Deliveries cut short by a dead worker do not count. */
   readonly attempts: number;

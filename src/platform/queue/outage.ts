@@ -1,6 +1,7 @@
 import { messageOf } from '../../errors.js';
 import type { Log } from '../../log.js';
 
+/** What is told of a store that goes away and comes back. */
 export interface Outage {
   /** Tell of an error. The loss of the store is logged once, until it is back; any other error once a minute. */
   report(error: unknown): void;

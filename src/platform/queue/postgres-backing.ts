@@ -4,6 +4,7 @@ import { answered, type Backing, type Link } from './backing.js';
 
 const SCHEMA = 'bullmq';
 
+/** Which database, and whom to tell of its errors; `onError` may be called at any time. */
 export interface PostgresBackingOptions {
   readonly url: string;
   readonly onError: (error: Error) => void;

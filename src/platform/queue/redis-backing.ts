@@ -10,6 +10,7 @@ const RECONNECT = {
   keepAlive: 5_000,
 };
 
+/** Which Redis, and whom to tell of its errors; `onError` may be called at any time. */
 export interface RedisBackingOptions {
   readonly url: string;
   readonly onError: (error: Error) => void;
