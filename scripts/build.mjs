@@ -22,8 +22,8 @@ import { fileURLToPath } from 'node:url';
 
 const ENTRIES = {
   runtime: 'src/runtimes/main.ts',
-  gateway: 'src/gateway/main.ts',
-  worker: 'src/workers/main.ts',
+  gateway: 'src/main/run-gateway.ts',
+  worker: 'src/main/run-worker.ts',
   sluice: 'src/cli/main.ts',
   demo: 'examples/demo/main.ts',
   verify: 'verify/main.ts',

@@ -2,7 +2,7 @@
  * Process settings. The only reader of the environment: every key has a default that works on a bare machine and a
  * sentence, from which `.env.example` and `docs/config.md` are generated. All problems are reported at once.
  */
-import { availableParallelism, homedir, totalmem } from 'node:os';
+import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { AppError } from './errors.js';
@@ -24,7 +24,6 @@ export const settingsSchema = z.object({
   AWS_ACCESS_KEY_ID: z.string().optional().describe('Credentials for an s3:// blob store.'),
   AWS_SECRET_ACCESS_KEY: z.string().optional().describe('Credentials for an s3:// blob store.'),
   AWS_SESSION_TOKEN: z.string().optional().describe('Credentials for an s3:// blob store.'),
-  AWS_REGION: z.string().optional().describe('Region of an s3:// blob store whose URL names none.'),
   SLUICE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('Least severe level that is written.'),
   SLUICE_LOG_FORMAT: z.enum(['json', 'text']).optional().describe('json, or text for people. Default: text on a terminal, json otherwise.'),
   SLUICE_BODY_LIMIT_MB: positive.default(64).describe('Largest body of a prediction or an API call, in MiB.'),
@@ -37,8 +36,8 @@ export const settingsSchema = z.object({
   SLUICE_DRAIN_SEC: positive.default(30).describe('Longest that a stop waits for requests in flight.'),
   SLUICE_PYTHON: z.string().default('python3').describe('Python interpreter (3.10 or later) that training environments are made from.'),
   SLUICE_WORKER_CPUS: positive.optional().describe('CPU slots for training jobs. Default: the cores of the machine.'),
-  SLUICE_WORKER_MEMORY_MB: positive.optional().describe('Memory for training jobs, in MiB. Default: three quarters of the machine.'),
-  SLUICE_WORKER_GPUS: count.default(0).describe('GPUs for training jobs.'),
+  SLUICE_WORKER_MEMORY_MB: positive.optional().describe('Memory for training jobs, in MiB. Default: that of the machine or container.'),
+  SLUICE_WORKER_GPUS: count.optional().describe('GPUs for training jobs. Default: those of the machine.'),
   SLUICE_STOP_GRACE_SEC: positive.default(120).describe('Time between SIGTERM and SIGKILL for a training script that is stopped.'),
   SLUICE_LOG_LIMIT_MB: positive.default(16).describe('Most log text kept of one attempt, in MiB.'),
   // what a training script inherits of the platform's own environment: enough to find programs, files and package indexes
@@ -57,7 +56,8 @@ export interface Config {
   readonly databaseUrl: string | undefined;
   readonly redisUrl: string | undefined;
   readonly blobsUrl: string;
-  readonly s3: { readonly accessKeyId?: string; readonly secretAccessKey?: string; readonly sessionToken?: string; readonly region?: string };
+  /** Of an s3:// blob store; undefined: wherever AWS programs look. */
+  readonly s3Credentials: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string } | undefined;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly format: 'json' | 'text' };
   readonly limits: {
     readonly bodyBytes: number;
@@ -71,9 +71,10 @@ export interface Config {
   readonly spares: number;
   readonly training: {
     readonly python: string;
-    readonly cpus: number;
-    readonly memoryMb: number;
-    readonly gpus: number;
+    /** What jobs may use of the machine; undefined: all there is. */
+    readonly cpus: number | undefined;
+    readonly memoryMb: number | undefined;
+    readonly gpus: number | undefined;
     readonly stopGraceMs: number;
     readonly logBytes: number;
     /** What scripts inherit of this process's environment. */
@@ -105,12 +106,14 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     databaseUrl: set.DATABASE_URL,
     redisUrl: set.REDIS_URL,
     blobsUrl: set.SLUICE_BLOBS_URL ?? join(dataDir, 'blobs'),
-    s3: {
-      ...(set.AWS_ACCESS_KEY_ID ? { accessKeyId: set.AWS_ACCESS_KEY_ID } : {}),
-      ...(set.AWS_SECRET_ACCESS_KEY ? { secretAccessKey: set.AWS_SECRET_ACCESS_KEY } : {}),
-      ...(set.AWS_SESSION_TOKEN ? { sessionToken: set.AWS_SESSION_TOKEN } : {}),
-      ...(set.AWS_REGION ? { region: set.AWS_REGION } : {}),
-    },
+    s3Credentials:
+      set.AWS_ACCESS_KEY_ID && set.AWS_SECRET_ACCESS_KEY
+        ? {
+            accessKeyId: set.AWS_ACCESS_KEY_ID,
+            secretAccessKey: set.AWS_SECRET_ACCESS_KEY,
+            ...(set.AWS_SESSION_TOKEN ? { sessionToken: set.AWS_SESSION_TOKEN } : {}),
+          }
+        : undefined,
     log: { level: set.SLUICE_LOG_LEVEL, format: set.SLUICE_LOG_FORMAT ?? (process.stderr.isTTY ? 'text' : 'json') },
     limits: {
       bodyBytes: mib(set.SLUICE_BODY_LIMIT_MB),
@@ -124,8 +127,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     spares: set.SLUICE_SPARES,
     training: {
       python: set.SLUICE_PYTHON,
-      cpus: set.SLUICE_WORKER_CPUS ?? availableParallelism(),
-      memoryMb: set.SLUICE_WORKER_MEMORY_MB ?? Math.floor((totalmem() / 2 ** 20) * 0.75),
+      cpus: set.SLUICE_WORKER_CPUS,
+      memoryMb: set.SLUICE_WORKER_MEMORY_MB,
       gpus: set.SLUICE_WORKER_GPUS,
       stopGraceMs: set.SLUICE_STOP_GRACE_SEC * 1000,
       logBytes: mib(set.SLUICE_LOG_LIMIT_MB),

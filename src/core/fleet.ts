@@ -7,6 +7,7 @@ import type { Artifact } from './models/model.js';
 
 export interface RevisionStatus {
   readonly endpointId: string;
+  readonly endpoint: string;
   readonly revision: number;
   readonly ready: number;
   readonly starting: number;

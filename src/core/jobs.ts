@@ -10,8 +10,6 @@ export interface JobMap {
   'promotion.decide': { readonly promotionId: string };
   /** Look at a rollout and move it on. */
   'rollout.advance': { readonly rolloutId: string };
-  /** Find what was written and never enqueued, and what a dead worker left running. */
-  reconcile: Record<string, never>;
 }
 
 export type JobName = keyof JobMap;

@@ -135,7 +135,7 @@ export interface Schema {
     created_at: When;
     ended_at: MaybeWhen;
   };
-  revision_status: { endpoint_id: string; revision: number; gateway: string; ready: number; starting: number; message: string; updated_at: When };
+  revision_status: { endpoint_id: string; revision: number; gateway: string; ready: number; starting: number; failing: boolean; message: string; updated_at: When };
   revision_stats: {
     endpoint_id: string;
     revision: number;

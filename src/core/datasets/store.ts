@@ -36,6 +36,17 @@ export async function listDatasets(db: Db, project: string) {
   return db.selectFrom('datasets').selectAll().where('project', '=', project).orderBy('name').orderBy('version', 'desc').execute();
 }
 
+/** All versions of one dataset, newest first. */
+export async function listDatasetVersions(db: Db, project: string, name: string) {
+  return db
+    .selectFrom('datasets')
+    .selectAll()
+    .where('project', '=', project)
+    .where('name', '=', name)
+    .orderBy('version', 'desc')
+    .execute();
+}
+
 /** A version of a dataset, the newest by default; undefined when there is none. */
 export async function findDataset(db: Db, project: string, name: string, version?: number) {
   return db

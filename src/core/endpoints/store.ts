@@ -13,31 +13,34 @@ export async function notifyRouting(db: Db, endpointId: string): Promise<void> {
 }
 
 export async function createEndpoint(db: Db, project: string, spec: EndpointSpec): Promise<string> {
-  return db.transaction().execute(async (tx) => {
-    await getModel(tx, project, spec.model);
-    const id = newId('ep');
-    const made = await tx
-      .insertInto('endpoints')
-      .values({
-        id,
-        project,
-        name: spec.name,
-        model: spec.model,
-        access: spec.access,
-        scaling: JSON.stringify(spec.scaling),
-        routing: JSON.stringify(spec.routing),
-        policy: JSON.stringify(spec.policy),
-        traffic: '[]',
-        generation: 0,
-        last_revision: 0,
-      })
-      .onConflict((conflict) => conflict.doNothing())
-      .executeTakeFirst();
-    if (made.numInsertedOrUpdatedRows === 0n) throw new AppError('conflict', `endpoint "${spec.name}" exists already`, { details: { endpoint: spec.name } });
-    await emit(tx, { project, kind: 'endpoint.created', subject: `endpoint/${spec.name}`, data: { endpoint: spec.name, model: spec.model } });
-    await notifyRouting(tx, id);
-    return id;
-  });
+  return db.transaction().execute((tx) => createEndpointIn(tx, project, spec));
+}
+
+/** The same within the caller's transaction. */
+export async function createEndpointIn(tx: Db, project: string, spec: EndpointSpec): Promise<string> {
+  await getModel(tx, project, spec.model);
+  const id = newId('ep');
+  const made = await tx
+    .insertInto('endpoints')
+    .values({
+      id,
+      project,
+      name: spec.name,
+      model: spec.model,
+      access: spec.access,
+      scaling: JSON.stringify(spec.scaling),
+      routing: JSON.stringify(spec.routing),
+      policy: JSON.stringify(spec.policy),
+      traffic: '[]',
+      generation: 0,
+      last_revision: 0,
+    })
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirst();
+  if (made.numInsertedOrUpdatedRows === 0n) throw new AppError('conflict', `endpoint "${spec.name}" exists already`, { details: { endpoint: spec.name } });
+  await emit(tx, { project, kind: 'endpoint.created', subject: `endpoint/${spec.name}`, data: { endpoint: spec.name, model: spec.model } });
+  await notifyRouting(tx, id);
+  return id;
 }
 
 /** Changes an endpoint's settings. The model stays: another model is another endpoint. Running revisions keep their scaling. */
@@ -178,6 +181,18 @@ export async function setTraffic(tx: Db, change: TrafficChange): Promise<number>
 /** Traffic settings of an endpoint, newest first: what served at any time, and why. */
 export async function trafficHistory(db: Db, endpointId: string, limit = 200) {
   return db.selectFrom('traffic_changes').selectAll().where('endpoint_id', '=', endpointId).orderBy('generation', 'desc').limit(limit).execute();
+}
+
+/** The traffic setting that was in force at a moment; undefined when the endpoint had none yet. */
+export async function trafficAt(db: Db, endpointId: string, at: Date) {
+  return db
+    .selectFrom('traffic_changes')
+    .selectAll()
+    .where('endpoint_id', '=', endpointId)
+    .where('at', '<=', at)
+    .orderBy('generation', 'desc')
+    .limit(1)
+    .executeTakeFirst();
 }
 
 /** Keeps a revision warm until then (null: no longer). Within the caller's transaction. */

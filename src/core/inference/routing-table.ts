@@ -7,24 +7,32 @@ import type { EndpointRoute, RevisionRoute, TargetRoute } from './route.js';
 
 export class RoutingTable {
   private readonly byName = new Map<string, EndpointRoute>();
-  private readonly nameById = new Map<string, string>();
+  private readonly byId = new Map<string, EndpointRoute>();
+  private reading: Promise<void> = Promise.resolve();
 
   /** Whether the whole table was read at least once: before, an unknown name proves nothing. */
   loaded = false;
+
+  /** `onChange` is told each endpoint's new route, or undefined when it is gone. */
+  constructor(private readonly onChange: (endpointId: string, route: EndpointRoute | undefined) => void = () => {}) {}
 
   find(project: string, name: string): EndpointRoute | undefined {
     return this.byName.get(`${project}/${name}`);
   }
 
   all(): IterableIterator<EndpointRoute> {
-    return this.byName.values();
+    return this.byId.values();
   }
-
-  private reading: Promise<void> = Promise.resolve();
 
   /** Reads every endpoint; what is gone from the database goes from the table. */
   reload(db: Db): Promise<void> {
-    return this.inTurn(() => this.readAll(db));
+    return this.inTurn(async () => {
+      const routes = await readRoutes(db);
+      const keep = new Set(routes.map((route) => route.id));
+      for (const id of [...this.byId.keys()]) if (!keep.has(id)) this.put(id, undefined);
+      for (const route of routes) this.put(route.id, route);
+      this.loaded = true;
+    });
   }
 
   /** Reads one endpoint again. */
@@ -35,14 +43,6 @@ export class RoutingTable {
     });
   }
 
-  private async readAll(db: Db): Promise<void> {
-    const routes = await readRoutes(db);
-    const keep = new Set(routes.map((route) => route.id));
-    for (const id of [...this.nameById.keys()]) if (!keep.has(id)) this.put(id, undefined);
-    for (const route of routes) this.put(route.id, route);
-    this.loaded = true;
-  }
-
   /** One read after the other, so that an older one can never overwrite a newer one. */
   private inTurn(read: () => Promise<void>): Promise<void> {
     const turn = this.reading.then(read);
@@ -51,13 +51,14 @@ export class RoutingTable {
   }
 
   private put(id: string, route: EndpointRoute | undefined): void {
-    const before = this.nameById.get(id);
-    if (before !== undefined && this.byName.get(before)?.id === id) this.byName.delete(before);
-    this.nameById.delete(id);
-    if (!route) return;
-    const name = `${route.project}/${route.name}`;
-    this.byName.set(name, route);
-    this.nameById.set(id, name);
+    const before = this.byId.get(id);
+    // a name may have passed to a newer endpoint meanwhile; that one keeps it
+    if (before && this.find(before.project, before.name)?.id === id) this.byName.delete(`${before.project}/${before.name}`);
+    if (route) {
+      this.byId.set(id, route);
+      this.byName.set(`${route.project}/${route.name}`, route);
+    } else this.byId.delete(id);
+    if (route || before) this.onChange(id, route);
   }
 }
 

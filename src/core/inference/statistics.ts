@@ -1,4 +1,5 @@
 /** What each revision answered, counted in memory by second and written to Postgres, where the rollouts read it. */
+import { sql } from 'kysely';
 import { addStats, type ArmStats, LATENCY_BOUNDS_MS, latencyBucket, NO_STATS } from '../rollouts/analysis.js';
 import type { Db } from '../schema.js';
 
@@ -68,4 +69,26 @@ export async function readStats(db: Db, endpointId: string, revision: number, si
     .$if(until !== undefined, (query) => query.where('second', '<', until as Date))
     .execute();
   return rows.length === 0 ? NO_STATS : addStats(rows);
+}
+
+/** Counts older than this decide nothing any more. */
+const KEEP_STATS = '2 hours';
+
+/** Drops counts and gateway reports that are too old to matter. */
+export async function forgetStatistics(db: Db): Promise<void> {
+  await db.deleteFrom('revision_stats').where('second', '<', sql<Date>`now() - ${KEEP_STATS}::interval`).execute();
+  await db.deleteFrom('revision_status').where('updated_at', '<', sql<Date>`now() - interval '1 minute'`).execute();
+}
+
+/** The counts of every revision of an endpoint over all gateways, from `since` (inclusive) on. */
+export async function readEndpointStats(db: Db, endpointId: string, since: Date): Promise<Map<number, ArmStats>> {
+  const rows = await db
+    .selectFrom('revision_stats')
+    .select(['revision', 'requests', 'errors', 'latency'])
+    .where('endpoint_id', '=', endpointId)
+    .where('second', '>=', since)
+    .execute();
+  const byRevision = new Map<number, ArmStats[]>();
+  for (const row of rows) byRevision.set(row.revision, [...(byRevision.get(row.revision) ?? []), row]);
+  return new Map([...byRevision].map(([revision, parts]) => [revision, addStats(parts)]));
 }

@@ -72,6 +72,17 @@ export async function registerVersion(db: Db, input: NewVersion): Promise<{ vers
   });
 }
 
+/** The version that was made from this source, if it was registered. */
+export async function findBySource(db: Db, project: string, model: string, source: string) {
+  return db
+    .selectFrom('model_versions')
+    .selectAll()
+    .where('project', '=', project)
+    .where('model', '=', model)
+    .where('source', '=', source)
+    .executeTakeFirst();
+}
+
 export async function listModels(db: Db, project: string) {
   return db.selectFrom('models').selectAll().where('project', '=', project).orderBy('name').execute();
 }

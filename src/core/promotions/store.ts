@@ -151,6 +151,11 @@ export async function settlePromotion(
   return true;
 }
 
+/** Lets others take over at once what workers held that are known to be gone, by the beginning of their name. */
+export async function disownPromotions(db: Db, deadOwner: string): Promise<void> {
+  await db.updateTable('promotions').set({ state: 'pending', owner: null }).where('state', '=', 'gating').where(sql<boolean>`starts_with(owner, ${deadOwner})`).execute();
+}
+
 /** Promotions that wait for a worker, or lost theirs. */
 export async function overduePromotions(db: Db, silentMs: number): Promise<string[]> {
   const rows = await db

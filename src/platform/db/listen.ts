@@ -10,7 +10,7 @@ import type { Log } from '../../log.js';
 export function listen(
   url: string,
   channels: readonly string[],
-  handlers: { onNotify(channel: string, payload: string): void; onConnect(): void },
+  handlers: { onNotify(channel: string, payload: string): void; onConnect(): void; onDisconnect?(): void },
   { clock, log }: { clock: Clock; log: Log },
 ): { close(): Promise<void> } {
   const stopped = new AbortController();
@@ -38,6 +38,7 @@ export function listen(
     for (let failures = 0; !stopped.signal.aborted; ) {
       const began = clock.now();
       await session().catch((error) => log.debug('cannot listen to the database', { error: messageOf(error) }));
+      handlers.onDisconnect?.();
       if (stopped.signal.aborted) return;
       failures = clock.now() - began > 10_000 ? 0 : failures + 1;
       await clock.sleep(Math.min(100 * 2 ** failures, 2000), stopped.signal).catch(() => {});

@@ -39,7 +39,8 @@ export function createArtifacts(folder: string, blobs: Blobs): Artifacts {
   return {
     async modelPath(artifact) {
       const entry = entryFile(artifact.files);
-      if (!entry) throw new AppError('unsupported', `no model file among ${artifact.files.map((file) => file.path).join(', ')}`);
+      if (!entry)
+        throw new AppError('unsupported', `no model file among ${artifact.files.map((file) => file.path).join(', ')}`);
       const target = join(folder, artifact.digest.replace(':', '-'));
       let work = underway.get(target);
       if (!work) {

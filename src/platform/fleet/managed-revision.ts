@@ -3,14 +3,15 @@ import type { Clock } from '../../clock.js';
 import type { RevisionStatus } from '../../core/fleet.js';
 import { type Lease, ReplicaPool, type Waiting } from '../../core/inference/pool.js';
 import type { RevisionRoute } from '../../core/inference/route.js';
-import type { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
+import { ConcurrencyMeter } from '../../core/scaling/meter.js';
+import { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
+import { scalingSettings } from '../../core/scaling/settings.js';
 import { AppError, asAppError, messageOf } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { RuntimeProcess } from './runtime-process.js';
 
 export interface ManagedOptions {
   readonly route: RevisionRoute;
-  readonly scaler: ReplicaScaler;
   readonly clock: Clock;
   readonly log: Log;
   readonly queueLimit: number;
@@ -18,6 +19,8 @@ export interface ManagedOptions {
   start(route: RevisionRoute): Promise<RuntimeProcess>;
   /** Told after every change of `status`. */
   onChange(): void;
+  /** Told how long requests waited for the first replica, in milliseconds. */
+  onColdStart(endpoint: string, tookMs: number): void;
 }
 
 interface Replica {
@@ -35,8 +38,11 @@ const HEALTHY_AFTER_MS = 10_000;
 export class ManagedRevision {
   route: RevisionRoute;
   private readonly pool: ReplicaPool;
+  private readonly meter: ConcurrencyMeter;
+  private readonly scaler: ReplicaScaler;
   private readonly replicas = new Map<string, Replica>();
   private starting = 0;
+  private desired = 0;
   private failures = 0;
   private notBefore = 0;
   private serial = 0;
@@ -46,30 +52,59 @@ export class ManagedRevision {
 
   constructor(private readonly options: ManagedOptions) {
     this.route = options.route;
+    const { scaling } = options.route;
+    this.meter = new ConcurrencyMeter(options.clock.now());
+    this.scaler = new ReplicaScaler({
+      nowMs: options.clock.now(),
+      settings: scalingSettings({
+        containerConcurrency: scaling.concurrency,
+        targetUtilization: scaling.targetUtilization,
+        stableWindowSec: scaling.stableWindowSec,
+        scaleDownDelaySec: scaling.scaleDownDelaySec,
+        minReplicas: scaling.minReplicas,
+        maxReplicas: scaling.maxReplicas,
+        scaleToZeroGraceSec: scaling.scaleToZeroGraceSec,
+        // replicas come with the first request or the floor; and every request passes through this gateway
+        initialReplicas: 0,
+        targetBurstCapacity: -1,
+      }),
+    });
     this.pool = new ReplicaPool({
       queueLimit: options.queueLimit,
-      queueTimeoutMs: options.route.scaling.queueTimeoutSec * 1000,
-      onDemand: (change) => options.scaler.change(options.clock.now(), change),
-      explain: () => `no replica of revision ${this.route.number} was free within ${this.route.scaling.queueTimeoutSec} s${this.problem ? `: ${this.problem.message}` : ''}`,
+      queueTimeoutMs: scaling.queueTimeoutSec * 1000,
+      onDemand: (change) => this.meter.change(options.clock.now(), change),
+      explain: () =>
+        `no replica of revision ${this.route.number} was free within ${this.route.scaling.queueTimeoutSec} s${this.problem ? `: ${this.problem.message}` : ''}`,
     });
   }
 
   lease(): Lease | Waiting {
     const now = this.options.clock.now();
     if (this.problem && this.pool.ready === 0 && now < this.notBefore) {
-      throw new AppError('not_ready', `revision ${this.route.number} does not start: ${this.problem.message}`, { retryAfterSec: Math.ceil((this.notBefore - now) / 1000) });
+      throw new AppError('not_ready', `revision ${this.route.number} does not start: ${this.problem.message}`, {
+        retryAfterSec: Math.ceil((this.notBefore - now) / 1000),
+      });
     }
     const lease = this.pool.lease();
-    if (this.pool.ready + this.starting === 0) void this.startOne('a request came');
+    if (this.pool.ready + this.starting === 0) {
+      this.scaler.wake(now);
+      void this.startOne('a request came');
+    }
     return lease;
+  }
+
+  /** Hands the finished seconds to the autoscaler. Call each second. */
+  sample(): void {
+    this.meter.drain(this.options.clock.now(), (atMs, concurrency) => this.scaler.record(atMs, concurrency));
   }
 
   /** Looks at the load and at the floor, and starts or drains replicas. Call every two seconds, and when the floor changes. */
   adjust(floor: number): void {
     const now = this.options.clock.now();
     const { maxReplicas } = this.route.scaling;
-    const decision = this.options.scaler.decide(now, this.pool.ready);
+    const decision = this.scaler.decide(now, this.pool.ready);
     const desired = Math.min(maxReplicas, Math.max(floor, decision.desired));
+    this.desired = desired;
     this.message = decision.reason;
     const alive = this.pool.ready + this.starting;
     if (alive < desired && now >= this.notBefore) {
@@ -83,12 +118,13 @@ export class ManagedRevision {
 
   /** Nothing runs, nobody waits: the revision costs nothing and may be forgotten. */
   get idle(): boolean {
-    return this.replicas.size === 0 && this.starting === 0 && this.pool.waiting === 0 && this.pool.busy === 0;
+    return this.desired === 0 && this.replicas.size === 0 && this.starting === 0 && this.pool.waiting === 0 && this.pool.busy === 0;
   }
 
   status(): RevisionStatus {
     return {
       endpointId: this.route.endpointId,
+      endpoint: this.route.endpoint,
       revision: this.route.number,
       ready: this.pool.ready,
       starting: this.starting,
@@ -97,8 +133,16 @@ export class ManagedRevision {
       message: this.problem?.message ?? this.message,
       failing: this.problem !== undefined && this.pool.ready === 0,
       replicas: [
-        ...[...this.replicas.values()].map((replica) => ({ id: replica.id, pid: replica.runtime.pid, state: replica.state })),
-        ...Array.from({ length: this.starting }, (_, at) => ({ id: `starting-${at + 1}`, pid: null, state: 'starting' as const })),
+        ...[...this.replicas.values()].map((replica) => ({
+          id: replica.id,
+          pid: replica.runtime.pid,
+          state: replica.state,
+        })),
+        ...Array.from({ length: this.starting }, (_, at) => ({
+          id: `starting-${at + 1}`,
+          pid: null,
+          state: 'starting' as const,
+        })),
       ],
     };
   }
@@ -106,7 +150,9 @@ export class ManagedRevision {
   /** Refuses who waits and drains every replica. */
   async close(): Promise<void> {
     this.closed = true;
-    this.pool.rejectWaiters(new AppError('not_ready', `revision ${this.route.number} is going away`, { retryAfterSec: 1 }));
+    this.pool.rejectWaiters(
+      new AppError('not_ready', `revision ${this.route.number} is going away`, { retryAfterSec: 1 }),
+    );
     await Promise.all([...this.replicas.keys()].map((id) => this.drain(id)));
   }
 
@@ -121,8 +167,17 @@ export class ManagedRevision {
       const replica: Replica = { id: `r${++this.serial}`, runtime, since: clock.now(), state: 'ready' };
       this.replicas.set(replica.id, replica);
       this.problem = undefined;
+      if (this.pool.ready === 0 && this.pool.waiting > 0)
+        this.options.onColdStart(this.route.endpoint, clock.now() - began);
       this.pool.add({ id: replica.id, slots: this.route.scaling.concurrency, forward: runtime.forward });
-      log.info('replica ready', { endpoint: this.route.endpoint, revision: this.route.number, replica: replica.id, pid: runtime.pid, tookMs: clock.now() - began, why });
+      log.info('replica ready', {
+        endpoint: this.route.endpoint,
+        revision: this.route.number,
+        replica: replica.id,
+        pid: runtime.pid,
+        tookMs: clock.now() - began,
+        why,
+      });
       void runtime.exited.then((how) => this.onExit(replica, how));
     } catch (error) {
       this.onFailure(asAppError(error));
@@ -135,10 +190,17 @@ export class ManagedRevision {
   private onFailure(error: AppError): void {
     this.backOff();
     this.problem = error;
-    this.options.log.warn('a replica did not start', { endpoint: this.route.endpoint, revision: this.route.number, error: messageOf(error), failures: this.failures });
+    this.options.log.warn('a replica did not start', {
+      endpoint: this.route.endpoint,
+      revision: this.route.number,
+      error: messageOf(error),
+      failures: this.failures,
+    });
     // a model that does not load will not load by waiting
     if (error.code === 'invalid' && this.pool.ready === 0) {
-      this.pool.rejectWaiters(new AppError('not_ready', `revision ${this.route.number} does not start: ${error.message}`));
+      this.pool.rejectWaiters(
+        new AppError('not_ready', `revision ${this.route.number} does not start: ${error.message}`),
+      );
     } else this.retryForWaiters();
   }
 
@@ -147,7 +209,12 @@ export class ManagedRevision {
     this.replicas.delete(replica.id);
     if (replica.state === 'ready' && !this.closed) {
       const { clock, log } = this.options;
-      log.warn('a replica died', { endpoint: this.route.endpoint, revision: this.route.number, replica: replica.id, how });
+      log.warn('a replica died', {
+        endpoint: this.route.endpoint,
+        revision: this.route.number,
+        replica: replica.id,
+        how,
+      });
       if (clock.now() - replica.since >= HEALTHY_AFTER_MS) this.failures = 0;
       else this.backOff();
       this.retryForWaiters();
@@ -164,7 +231,8 @@ export class ManagedRevision {
   private retryForWaiters(): void {
     const { clock } = this.options;
     void clock.sleep(Math.max(0, this.notBefore - clock.now())).then(() => {
-      if (!this.closed && this.pool.waiting > 0 && this.pool.ready + this.starting === 0) void this.startOne('requests wait for a replacement');
+      if (!this.closed && this.pool.waiting > 0 && this.pool.ready + this.starting === 0)
+        void this.startOne('requests wait for a replacement');
     });
   }
 

@@ -3,7 +3,7 @@ import type { Clock } from '../../clock.js';
 import type { Fleet, RevisionStatus } from '../../core/fleet.js';
 import type { Lease, Waiting } from '../../core/inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
-import { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
+import { DECISION_INTERVAL_SEC } from '../../core/scaling/decide.js';
 import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { Artifacts } from './artifacts.js';
@@ -19,10 +19,11 @@ export interface ProcessFleetOptions {
   readonly queueLimit: number;
   /** Told which revision's status changed. */
   onStatus(status: RevisionStatus): void;
+  onColdStart(endpoint: string, tookMs: number): void;
 }
 
-/** The autoscaler's period, as Knative's. */
-const TICK_MS = 2000;
+/** The autoscaler's samples are of one second, as Knative's. */
+const SAMPLE_MS = 1000;
 
 export class ProcessFleet implements Fleet {
   private readonly revisions = new Map<string, ManagedRevision>();
@@ -36,11 +37,13 @@ export class ProcessFleet implements Fleet {
 
   sync(endpoint: EndpointRoute): void {
     for (const [key, managed] of this.revisions) {
-      if (managed.route.endpointId === endpoint.id && !endpoint.revisions.has(managed.route.number)) this.remove(key, managed);
+      if (managed.route.endpointId === endpoint.id && !endpoint.revisions.has(managed.route.number))
+        this.remove(key, managed);
     }
     for (const route of endpoint.revisions.values()) {
       const served = endpoint.targets.some((target) => target.revision.number === route.number && target.percent > 0);
-      const floor = (nowMs: number) => Math.max(served ? route.scaling.minReplicas : 0, route.warmUntilMs > nowMs ? 1 : 0);
+      const floor = (nowMs: number) =>
+        Math.max(served ? route.scaling.minReplicas : 0, route.warmUntilMs > nowMs ? 1 : 0);
       this.floors.set(route.key, floor);
       const managed = this.revisions.get(route.key);
       if (managed) managed.route = route;
@@ -69,17 +72,18 @@ export class ProcessFleet implements Fleet {
   }
 
   private managed(route: RevisionRoute): ManagedRevision {
-    if (this.stopped.signal.aborted) throw new AppError('not_ready', 'the gateway is shutting down', { retryAfterSec: 1 });
+    if (this.stopped.signal.aborted)
+      throw new AppError('not_ready', 'the gateway is shutting down', { retryAfterSec: 1 });
     const known = this.revisions.get(route.key);
     if (known) return known;
     const { clock, log, queueLimit } = this.options;
     const managed: ManagedRevision = new ManagedRevision({
       route,
-      scaler: new ReplicaScaler(route.scaling, clock.now()),
       clock,
       log,
       queueLimit,
       start: (revision) => this.start(revision),
+      onColdStart: this.options.onColdStart,
       onChange: () => this.options.onStatus(managed.status()),
     });
     this.revisions.set(route.key, managed);
@@ -87,13 +91,19 @@ export class ProcessFleet implements Fleet {
   }
 
   private async start(route: RevisionRoute): Promise<RuntimeProcess> {
-    const [path, runtime] = await Promise.all([this.options.artifacts.modelPath(route.artifact), this.options.spares.take()]);
+    const [path, runtime] = await Promise.all([
+      this.options.artifacts.modelPath(route.artifact),
+      this.options.spares.take(),
+    ]);
     try {
       const died = runtime.exited.then((how) => {
         throw new AppError('upstream_failed', `the model server died while it loaded the model: ${how}`);
       });
       died.catch(() => {});
-      await Promise.race([runtime.load({ name: route.endpoint, version: String(route.number), path, threads: route.scaling.threads }), died]);
+      await Promise.race([
+        runtime.load({ name: route.endpoint, version: String(route.number), path, threads: route.scaling.threads }),
+        died,
+      ]);
       return runtime;
     } catch (error) {
       runtime.kill();
@@ -109,10 +119,12 @@ export class ProcessFleet implements Fleet {
 
   private async run(): Promise<void> {
     const { clock } = this.options;
-    while (!this.stopped.signal.aborted) {
-      await clock.sleep(TICK_MS, this.stopped.signal).catch(() => {});
+    for (let second = 0; !this.stopped.signal.aborted; second++) {
+      await clock.sleep(SAMPLE_MS, this.stopped.signal).catch(() => {});
       if (this.stopped.signal.aborted) return;
       for (const [key, managed] of this.revisions) {
+        managed.sample();
+        if (second % DECISION_INTERVAL_SEC !== 0) continue;
         managed.adjust(this.floors.get(key)?.(clock.now()) ?? 0);
         if (managed.idle) this.revisions.delete(key);
       }

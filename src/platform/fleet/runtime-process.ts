@@ -1,10 +1,10 @@
 /** One model server process on this machine: started empty, told what to load, reached over its Unix socket. */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import type { Forward } from '../../core/inference/forward.js';
 import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
+import type { RuntimeMessage } from '../../protocol/runtime-message.js';
 import { connectReplica } from '../upstream/replica-connection.js';
 
 export interface RuntimeLaunch {
@@ -31,6 +31,8 @@ export interface LoadRequest {
 export interface RuntimeProcess {
   readonly pid: number;
   readonly forward: Forward;
+  /** Resolves when its library is warm too: from then on a load costs no more than the model. */
+  readonly warm: Promise<void>;
   /** Says how it ended, in words. */
   readonly exited: Promise<string>;
   /** Loads a model; an AppError with the engine's own words when it cannot. */
@@ -42,7 +44,15 @@ export interface RuntimeProcess {
 
 /** Starts a model server and waits until it listens. It ends by itself when this process does (IPC channel). */
 export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProcess> {
-  const argv = [launch.script, '--socket', launch.socket, '--drain-ms', String(launch.drainMs), '--max-body-bytes', String(launch.maxBodyBytes)];
+  const argv = [
+    launch.script,
+    '--socket',
+    launch.socket,
+    '--drain-ms',
+    String(launch.drainMs),
+    '--max-body-bytes',
+    String(launch.maxBodyBytes),
+  ];
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], env: { ...launch.env } });
   const stderr = lastLines(child.stderr, launch.log);
   const exited = new Promise<string>((resolve) => {
@@ -52,11 +62,16 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
       resolve(signal ? `it was ended by ${signal}` : `it ended with code ${code}${stderr() ? `: ${stderr()}` : ''}`);
     });
   });
-  const started = once(child, 'message').then(() => undefined);
-  started.catch(() => {});
+  const heard = (kind: RuntimeMessage['kind']) =>
+    new Promise<void>((resolve) => child.on('message', (message: RuntimeMessage) => message.kind === kind && resolve()));
+  const started = heard('listening');
+  const warm = heard('ready');
   const timer = new AbortController();
   const late = new Promise<string>((resolve) => {
-    const timeout = setTimeout(() => resolve(`it did not listen within ${launch.startTimeoutMs} ms`), launch.startTimeoutMs);
+    const timeout = setTimeout(
+      () => resolve(`it did not listen within ${launch.startTimeoutMs} ms`),
+      launch.startTimeoutMs,
+    );
     timer.signal.addEventListener('abort', () => clearTimeout(timeout));
   });
   const problem = await Promise.race([started, exited, late]);
@@ -76,16 +91,20 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
   return {
     pid,
     forward: connection.forward,
+    warm,
     exited,
     async load(request) {
-      const body = { parameters: { path: request.path, version: request.version, options: { intraOpNumThreads: request.threads } } };
+      const body = {
+        parameters: { path: request.path, version: request.version, options: { intraOpNumThreads: request.threads } },
+      };
       const reply = await connection.forward({
         method: 'POST',
         path: `/v2/repository/models/${encodeURIComponent(request.name)}/load`,
         headers: { 'content-type': 'application/json' },
         body: Buffer.from(JSON.stringify(body)),
       }).reply;
-      if (reply.status !== 200) throw new AppError(reply.status === 400 ? 'invalid' : 'upstream_failed', errorText(reply.body));
+      if (reply.status !== 200)
+        throw new AppError(reply.status === 400 ? 'invalid' : 'upstream_failed', errorText(reply.body));
     },
     async stop() {
       child.kill('SIGTERM');

@@ -22,9 +22,15 @@ export function createSandbox(spares: Spares, artifacts: Artifacts): Sandbox {
         died.catch(() => {});
         await Promise.race([runtime.load({ name: NAME, version: '1', path, threads: 1 }), died]);
         const loadMs = performance.now() - began;
-        const reply = await runtime.forward({ method: 'GET', path: `/v2/models/${NAME}`, headers: {}, body: Buffer.alloc(0) }).reply;
+        const reply = await runtime.forward({
+          method: 'GET',
+          path: `/v2/models/${NAME}`,
+          headers: {},
+          body: Buffer.alloc(0),
+        }).reply;
         const { inputs, outputs } = JSON.parse(reply.body.toString('utf8')) as Signature;
-        const forward: LoadedModel['forward'] = (call) => runtime.forward({ ...call, path: call.path.replace('{model}', NAME) });
+        const forward: LoadedModel['forward'] = (call) =>
+          runtime.forward({ ...call, path: call.path.replace('{model}', NAME) });
         return await use({ signature: { inputs, outputs }, forward, loadMs });
       } finally {
         runtime.kill();

@@ -52,8 +52,12 @@ export class Spares {
     while (!this.stopped.signal.aborted && this.ready.length + this.starting < this.options.count) {
       this.starting++;
       try {
-        await this.options.clock.sleep(delayMs + Math.min(10_000, this.failures && 200 * 2 ** this.failures), this.stopped.signal);
+        await this.options.clock.sleep(
+          delayMs + Math.min(10_000, this.failures && 200 * 2 ** this.failures),
+          this.stopped.signal,
+        );
         const runtime = await this.launch();
+        await Promise.race([runtime.warm, runtime.exited]);
         this.failures = 0;
         this.ready.push(runtime);
         void runtime.exited.then(() => {

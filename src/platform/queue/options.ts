@@ -12,12 +12,11 @@ export interface JobPolicy {
   readonly concurrency: number;
 }
 
-/** How each kind of job is delivered. What is given up is found again by `reconcile`, from what Postgres says. */
+/** How each kind of job is delivered. What is given up is found again by the reconcile pass, from what Postgres says. */
 export const POLICY: { readonly [N in JobName]: JobPolicy } = {
   'training.run': { attempts: 5, backoffMs: 1_000, maxBackoffMs: 60_000, concurrency: 4 },
   'promotion.decide': { attempts: 8, backoffMs: 500, maxBackoffMs: 30_000, concurrency: 4 },
   'rollout.advance': { attempts: 8, backoffMs: 250, maxBackoffMs: 10_000, concurrency: 16 },
-  reconcile: { attempts: 3, backoffMs: 500, maxBackoffMs: 5_000, concurrency: 1 },
 };
 
 /** Every job name, in a fixed order. */

@@ -1,0 +1,83 @@
+/** What a person does to an endpoint's revisions and traffic by hand, where no rollout does it. */
+import { AppError } from '../../errors.js';
+import { crown, rolloutInFlight } from '../rollouts/store.js';
+import type { Db } from '../schema.js';
+import type { EndpointSpec, Scaling, TrafficTarget } from './endpoint.js';
+import { createEndpoint, createEndpointIn, createRevision, getEndpoint, listEndpoints, setTraffic, updateEndpoint } from './store.js';
+
+/** Creates an endpoint that serves a model version from its first moment. Both, or neither. */
+export async function createServingEndpoint(
+  db: Db,
+  project: string,
+  spec: EndpointSpec,
+  version: number,
+  actor: string,
+): Promise<void> {
+  await db.transaction().execute(async (tx) => {
+    const endpointId = await createEndpointIn(tx, project, spec);
+    const reason = `created with version ${version}`;
+    const revision = await createRevision(tx, { endpointId, version, reason });
+    await setTraffic(tx, { endpointId, targets: [{ revision, percent: 100 }], actor, reason });
+    await crown(tx, endpointId, revision, actor, reason);
+  });
+}
+
+/** Creates an endpoint, or changes the settings of the one of this name. */
+export async function putEndpoint(db: Db, project: string, spec: EndpointSpec): Promise<{ created: boolean }> {
+  const exists = (await listEndpoints(db, project)).some((endpoint) => endpoint.name === spec.name);
+  if (exists) await updateEndpoint(db, project, spec);
+  else await createEndpoint(db, project, spec);
+  return { created: !exists };
+}
+
+/** Adds a revision without traffic. */
+export async function addRevision(
+  db: Db,
+  project: string,
+  endpointName: string,
+  input: { version: number; scaling?: Scaling | undefined; reason: string },
+): Promise<number> {
+  return db.transaction().execute(async (tx) => {
+    const endpoint = await getEndpoint(tx, project, endpointName);
+    return createRevision(tx, {
+      endpointId: endpoint.id,
+      version: input.version,
+      reason: input.reason,
+      ...(input.scaling ? { scaling: input.scaling } : {}),
+    });
+  });
+}
+
+export interface HandTraffic {
+  readonly targets: readonly TrafficTarget[];
+  /** The generation that the change was decided on. */
+  readonly generation?: number | undefined;
+  readonly actor: string;
+  readonly reason: string;
+}
+
+/** Sets an endpoint's traffic by hand; refused while a rollout moves it. Answers the new generation. */
+export async function changeTraffic(db: Db, project: string, endpointName: string, change: HandTraffic): Promise<number> {
+  return db.transaction().execute(async (tx) => {
+    const endpoint = await getEndpoint(tx, project, endpointName);
+    const generation = await setTraffic(tx, {
+      endpointId: endpoint.id,
+      targets: change.targets,
+      expectGeneration: change.generation,
+      actor: change.actor,
+      reason: change.reason,
+    });
+    // asked after the endpoint's row is locked: a rollout that starts meanwhile waits for it, or is seen here
+    const rollout = await rolloutInFlight(tx, endpoint.id);
+    if (rollout !== undefined) {
+      throw new AppError(
+        'conflict',
+        `rollout ${rollout} moves the traffic of "${endpointName}": pausing it does not help, abort or promote it first`,
+        { details: { rollout } },
+      );
+    }
+    const [winner] = change.targets.filter((target) => target.percent === 100);
+    if (winner) await crown(tx, endpoint.id, winner.revision, change.actor, change.reason || 'traffic set by hand');
+    return generation;
+  });
+}

@@ -1,0 +1,61 @@
+/** Registers a model that somebody brings, after it has loaded in the real runtime. */
+import { AppError } from '../../errors.js';
+import { findBlob } from '../datasets/store.js';
+import type { Sandbox } from '../fleet.js';
+import type { Db } from '../schema.js';
+import { type ArtifactFile, artifactOf, entryFile } from './model.js';
+import { findBySource, registerVersion } from './store.js';
+
+export interface Upload {
+  readonly project: string;
+  readonly model: string;
+  /** Files whose blobs the project stored before. */
+  readonly files: readonly { readonly path: string; readonly digest: string }[];
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly actor: string;
+}
+
+/** The same files again are the version that stands. `invalid` with the engine's words when the model does not load. */
+export async function registerUpload(
+  { db, sandbox }: { readonly db: Db; readonly sandbox: Sandbox },
+  upload: Upload,
+): Promise<{ version: number; created: boolean }> {
+  const { project, model, metrics, actor } = upload;
+  const artifact = artifactOf(await withSizes(db, project, upload.files));
+  const source = `upload:${artifact.digest}`;
+  const before = await findBySource(db, project, model, source);
+  if (before) return { version: before.version, created: false };
+  const entry = entryFile(artifact.files);
+  if (!entry) {
+    const paths = artifact.files.map((file) => file.path).join(', ');
+    throw new AppError('invalid', `files: no model among ${paths}; name it model.onnx`, { details: { field: 'files' } });
+  }
+  const signature = await sandbox.withModel(artifact, async (loaded) => loaded.signature);
+  return registerVersion(db, {
+    project,
+    model,
+    artifact,
+    framework: entry.framework,
+    signature,
+    metrics,
+    lineage: { kind: 'upload', actor },
+    source,
+  });
+}
+
+async function withSizes(db: Db, project: string, files: Upload['files']): Promise<ArtifactFile[]> {
+  const paths = new Set<string>();
+  const sized: ArtifactFile[] = [];
+  for (const [at, file] of files.entries()) {
+    if (paths.has(file.path)) throw new AppError('invalid', `files[${at}].path: "${file.path}" is named twice`);
+    paths.add(file.path);
+    const blob = await findBlob(db, project, file.digest);
+    if (!blob) {
+      throw new AppError('invalid', `files[${at}].digest: ${file.digest} was not uploaded to this project`, {
+        details: { field: `files[${at}].digest`, value: file.digest },
+      });
+    }
+    sized.push({ ...file, bytes: blob.bytes });
+  }
+  return sized;
+}

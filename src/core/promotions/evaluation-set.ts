@@ -1,0 +1,117 @@
+/**
+ * Held-out data as promotions use it: one JSON document that looks like an Open Inference Protocol request, with the
+ * output that is expected of every row beside it:
+ *
+ *     {"inputs": [{"name", "datatype", "shape": [N, …], "data": […]}], "expected": {"name", "datatype", "shape": [N], "data": […]}}
+ */
+import { text } from 'node:stream/consumers';
+import { z } from 'zod';
+import { AppError, messageOf } from '../../errors.js';
+import type { Blobs } from '../blobs.js';
+import { findDataset } from '../datasets/store.js';
+import type { Forward } from '../inference/forward.js';
+import type { Db } from '../schema.js';
+
+const tensorSchema = z.object({
+  name: z.string().min(1),
+  datatype: z.string(),
+  shape: z.array(z.number().int().min(0)).min(1),
+  data: z.array(z.unknown()),
+});
+
+const setSchema = z.object({ inputs: z.array(tensorSchema).min(1), expected: tensorSchema.optional() });
+
+type JsonTensor = z.infer<typeof tensorSchema>;
+export type Value = number | string;
+
+export interface EvaluationSet {
+  readonly digest: string;
+  readonly rows: number;
+  readonly inputs: readonly JsonTensor[];
+  readonly expected: { readonly name: string; readonly values: readonly Value[] } | undefined;
+}
+
+/** Largest dataset that a gate reads: it is held in memory. */
+const MAX_BYTES = 256 * 2 ** 20;
+/** Rows sent in one request. */
+const BATCH_ROWS = 256;
+
+/** Reads the newest version of a dataset as an evaluation set; an AppError says what is wrong with it. */
+export async function readEvaluationSet(db: Db, blobs: Blobs, project: string, name: string): Promise<EvaluationSet> {
+  const dataset = await findDataset(db, project, name);
+  if (!dataset) throw new AppError('not_found', `there is no dataset "${name}"`);
+  if (dataset.bytes > MAX_BYTES) throw new AppError('too_large', `dataset "${name}" has ${dataset.bytes} bytes; a gate reads at most ${MAX_BYTES}`);
+  return parseEvaluationSet(name, dataset.digest, await text(await blobs.open(dataset.digest)));
+}
+
+export function parseEvaluationSet(name: string, digest: string, json: string): EvaluationSet {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(json);
+  } catch (error) {
+    throw new AppError('invalid', `dataset "${name}" is not JSON: ${messageOf(error)}`);
+  }
+  const parsed = setSchema.safeParse(raw);
+  if (!parsed.success) {
+    const first = parsed.error.issues[0];
+    throw new AppError('invalid', `dataset "${name}": ${first?.path.join('.')}: ${first?.message}`);
+  }
+  const { inputs, expected } = parsed.data;
+  const rows = inputs[0]?.shape[0] ?? 0;
+  const flat = inputs.map((input) => ({ ...input, data: input.data.flat(Number.POSITIVE_INFINITY) }));
+  for (const tensor of flat) {
+    const size = tensor.shape.reduce((product, length) => product * length, 1);
+    if (tensor.data.length !== size) throw new AppError('invalid', `dataset "${name}": input "${tensor.name}" has ${tensor.data.length} values for shape [${tensor.shape}]`);
+    if (tensor.shape[0] !== rows) throw new AppError('invalid', `dataset "${name}": input "${tensor.name}" has ${tensor.shape[0]} rows, the first one ${rows}`);
+  }
+  if (rows === 0) throw new AppError('invalid', `dataset "${name}" has no rows`);
+  if (!expected) return { digest, rows, inputs: flat, expected: undefined };
+  const values = expected.data.flat(Number.POSITIVE_INFINITY) as Value[];
+  if (values.length !== rows) throw new AppError('invalid', `dataset "${name}" expects ${values.length} values for ${rows} rows`);
+  return { digest, rows, inputs: flat, expected: { name: expected.name, values } };
+}
+
+export interface Predictions {
+  /** Values of the asked output, one per row. */
+  readonly values: readonly Value[];
+  /** Milliseconds of each request. */
+  readonly requestMs: readonly number[];
+}
+
+/** Sends every row through a model and gathers one output; rejects with the model's own words when it fails. */
+export async function predictAll(forward: Forward, set: EvaluationSet, output: string | undefined, signal: AbortSignal): Promise<Predictions> {
+  const values: Value[] = [];
+  const requestMs: number[] = [];
+  for (let from = 0; from < set.rows; from += BATCH_ROWS) {
+    signal.throwIfAborted();
+    const to = Math.min(set.rows, from + BATCH_ROWS);
+    const began = performance.now();
+    const answer = await request(forward, rowsOf(set, from, to));
+    requestMs.push(performance.now() - began);
+    const wanted = answer.outputs.find((tensor) => tensor.name === output) ?? (output === undefined ? answer.outputs[0] : undefined);
+    if (!wanted) throw new AppError('invalid', `the model gives no output "${output}"; it gives ${answer.outputs.map((tensor) => tensor.name).join(', ')}`);
+    const data = wanted.data.flat(Number.POSITIVE_INFINITY) as Value[];
+    if (data.length !== to - from) throw new AppError('invalid', `output "${wanted.name}" has ${data.length} values for ${to - from} rows`);
+    for (const value of data) values.push(value);
+  }
+  return { values, requestMs };
+}
+
+function rowsOf(set: EvaluationSet, from: number, to: number) {
+  return set.inputs.map((input) => {
+    const perRow = input.data.length / set.rows;
+    return { ...input, shape: [to - from, ...input.shape.slice(1)], data: input.data.slice(from * perRow, to * perRow) };
+  });
+}
+
+async function request(forward: Forward, inputs: readonly JsonTensor[]): Promise<{ outputs: { name: string; data: unknown[] }[] }> {
+  const reply = await forward({
+    method: 'POST',
+    path: '/v2/models/{model}/infer',
+    headers: { 'content-type': 'application/json' },
+    body: Buffer.from(JSON.stringify({ inputs })),
+  }).reply;
+  const body = JSON.parse(reply.body.toString('utf8')) as { error?: string; outputs: { name: string; data: unknown[] }[] };
+  if (reply.status !== 200) throw new AppError('invalid', body.error ?? `the model answered ${reply.status}`);
+  return body;
+}

@@ -1,0 +1,28 @@
+import type { IncomingMessage } from 'node:http';
+import { AppError } from '../errors.js';
+
+/** Reads a request's body whole, refusing as early as can be what is over the bound. */
+export function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const declared = Number(request.headers['content-length'] ?? 0);
+  if (declared > maxBytes) throw tooLarge(declared, maxBytes);
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > maxBytes) {
+        request.pause();
+        reject(tooLarge(bytes, maxBytes));
+      } else chunks.push(chunk);
+    });
+    request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)));
+    request.on('error', () => reject(new AppError('cancelled', 'the client went away')));
+    request.on('close', () => {
+      if (!request.complete) reject(new AppError('cancelled', 'the client went away'));
+    });
+  });
+}
+
+function tooLarge(bytes: number, maxBytes: number): AppError {
+  return new AppError('too_large', `the body has ${bytes} bytes or more; at most ${maxBytes} are taken`, { details: { bytes, maxBytes } });
+}

@@ -1,0 +1,115 @@
+/**
+ * `sluice up`: one machine's whole platform. Starts Postgres (unless DATABASE_URL names one), the gateway and the worker,
+ * starts again what dies, and leaves nothing behind: its children end when their channel to it closes, however it ends.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { childEnv, type Config } from '../config.js';
+import { newKey } from '../core/access/key.js';
+import { AppError } from '../errors.js';
+import type { Log } from '../log.js';
+import type { ChildMessage } from './child.js';
+import { program } from './paths.js';
+import { runForever, type Running } from './run-forever.js';
+
+export interface Platform {
+  readonly url: string;
+  readonly adminKey: string;
+  /** Where the admin key is kept; undefined when the settings gave it. */
+  readonly adminKeyFile: string | undefined;
+  /** True when this start made the admin key. */
+  readonly firstStart: boolean;
+  stop(): Promise<void>;
+}
+
+/** Starts the platform; resolves when the gateway answers. */
+export async function startPlatform(config: Config, log: Log): Promise<Platform> {
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  const admin = await adminKey(config);
+  const parts: Running[] = [];
+  const stop = async () => {
+    // in reverse: who needs the database goes before it
+    for (const part of parts.reverse()) await part.stop();
+  };
+  try {
+    let databaseUrl = config.databaseUrl;
+    if (databaseUrl === undefined) {
+      const { startEmbeddedPostgres } = await import('../platform/db/embedded-postgres.js');
+      const postgres = await runForever('postgres', log, async () => {
+        const server = await startEmbeddedPostgres({ folder: join(config.dataDir, 'postgres'), log });
+        databaseUrl = server.url;
+        return { pid: server.pid, exited: server.exited.then(({ code, signal, lastLines }) => `${signal ?? `code ${code}`} ${lastLines.slice(-1).join('')}`), stop: () => server.stop() };
+      });
+      parts.push(postgres);
+    }
+    let port = config.port;
+    let url = '';
+    const worker = runForever('worker', log, () => child('worker', { DATABASE_URL: databaseUrl }).ready);
+    const gateway = runForever('gateway', log, async () => {
+      const started = child('gateway', { DATABASE_URL: databaseUrl, SLUICE_ADMIN_KEY: admin.key, SLUICE_PORT: String(port) });
+      const running = await started.ready;
+      url = running.url;
+      // a free port that was taken once is kept: clients have it
+      port = Number(new URL(url).port);
+      return running;
+    });
+    for (const part of await Promise.allSettled([worker, gateway])) {
+      if (part.status === 'fulfilled') parts.push(part.value);
+    }
+    await gateway;
+    await worker;
+    return { url, adminKey: admin.key, adminKeyFile: admin.file, firstStart: admin.made, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+interface Child {
+  readonly pid: number;
+  readonly url: string;
+  readonly exited: Promise<string>;
+  stop(): Promise<void>;
+}
+
+function child(name: 'gateway' | 'worker', env: Record<string, string | undefined>): { ready: Promise<Child> } {
+  const process_ = spawn(process.execPath, ['--enable-source-maps', program(name)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: childEnv(env) });
+  const exited = new Promise<string>((resolve) => {
+    process_.once('error', (error) => resolve(error.message));
+    process_.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));
+  });
+  const answered = once(process_, 'message').then(([message]: ChildMessage[]) => message);
+  const ready = Promise.race([answered, exited]).then((outcome): Child => {
+    const { pid } = process_;
+    if (pid === undefined || outcome === undefined || typeof outcome === 'string' || outcome.kind === 'failed') {
+      const why = typeof outcome === 'object' && outcome.kind === 'failed' ? outcome.error : `it ended with ${outcome}`;
+      throw new AppError('internal', `the ${name} did not start: ${why}`);
+    }
+    return {
+      pid,
+      url: outcome.url ?? '',
+      exited,
+      async stop() {
+        process_.kill('SIGTERM');
+        await exited;
+      },
+    };
+  });
+  return { ready };
+}
+
+/** The administrator's key: from the settings, or made at the first start and kept where only its owner reads it. */
+async function adminKey(config: Config): Promise<{ key: string; file: string | undefined; made: boolean }> {
+  if (config.adminKey !== undefined) return { key: config.adminKey, file: undefined, made: false };
+  const file = join(config.dataDir, 'admin-key');
+  const known = await readFile(file, 'utf8').catch(() => undefined);
+  if (known?.trim()) return { key: known.trim(), file, made: false };
+  const key = newKey();
+  const handle = await open(file, 'w', 0o600);
+  await handle.writeFile(`${key}\n`);
+  await handle.sync();
+  await handle.close();
+  return { key, file, made: true };
+}

@@ -1,0 +1,36 @@
+/** Finds what was written and never enqueued, and what a dead worker left running. Harmless to run anywhere, any time. */
+import type { Clock } from '../clock.js';
+import type { Enqueue } from '../core/jobs.js';
+import { PROMOTION_SILENCE_MS } from '../core/promotions/decide.js';
+import { disownPromotions, overduePromotions } from '../core/promotions/store.js';
+import { LOOK_EVERY_MS } from '../core/rollouts/advance.js';
+import { forgetStatistics } from '../core/inference/statistics.js';
+import { overdueRollouts } from '../core/rollouts/store.js';
+import type { Db } from '../core/schema.js';
+import { recoverJobs } from '../core/training/store.js';
+
+/** A worker that has not been heard of for this long has lost its training job. */
+export const JOB_SILENCE_MS = 15_000;
+
+export interface ReconcileDeps {
+  readonly db: Db;
+  readonly enqueue: Enqueue;
+  readonly clock: Clock;
+}
+
+/** One pass. `deadOwner`: the name that earlier lives of this worker's machine began theirs with; what they held is taken back at once. */
+export async function reconcile({ db, enqueue, clock }: ReconcileDeps, deadOwner?: string): Promise<void> {
+  if (deadOwner !== undefined) await disownPromotions(db, deadOwner);
+  for (const { id, attempt } of await recoverJobs(db, JOB_SILENCE_MS, deadOwner)) {
+    await enqueue('training.run', { jobId: id }, { id: `${id}-${attempt}` });
+  }
+  // an id that changes slowly: a delivery that is stuck with a dead worker does not hold the next one back for long
+  const era = Math.floor(clock.now() / 5000);
+  for (const id of await overduePromotions(db, PROMOTION_SILENCE_MS)) {
+    await enqueue('promotion.decide', { promotionId: id }, { id: `${id}-${era}` });
+  }
+  for (const id of await overdueRollouts(db, 3 * LOOK_EVERY_MS)) {
+    await enqueue('rollout.advance', { rolloutId: id }, { id: `${id}-late-${era}` });
+  }
+  await forgetStatistics(db);
+}
