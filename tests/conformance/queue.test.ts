@@ -68,8 +68,8 @@ function suite(name: string, store: Store, skip: boolean): void {
       closeTimeoutMs = 10_000,
     ): Promise<Host> => {
       const idle = async () => {};
-      const others = { 'promotion.decide': idle, 'rollout.advance': idle, reconcile: idle };
-      const none = { 'promotion.decide': 0, 'rollout.advance': 0, reconcile: 0 };
+      const others = { 'promotion.decide': idle, 'rollout.advance': idle };
+      const none = { 'promotion.decide': 0, 'rollout.advance': 0 };
       return queue.host(
         { 'training.run': train, ...others },
         { concurrency: { 'training.run': concurrency, ...none }, closeTimeoutMs },
@@ -286,7 +286,7 @@ function outage(name: string, skip: boolean, begin: () => Promise<Mortal>): void
       running = true;
       return new Promise<void>((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     };
-    const handlers = { 'training.run': train, 'promotion.decide': idle, 'rollout.advance': idle, reconcile: idle };
+    const handlers = { 'training.run': train, 'promotion.decide': idle, 'rollout.advance': idle };
     const queue = await openQueue({ ...server.urls, log: quietLog });
     await queue.host(handlers, { concurrency: {} });
     await queue.enqueue('training.run', { jobId: 'x' }, { id: 'x' });
@@ -299,7 +299,7 @@ function outage(name: string, skip: boolean, begin: () => Promise<Mortal>): void
     await Promise.all([queue.close(), late.close()]);
     expect(Date.now() - away).toBeLessThan(10_000);
     expect(await hosting).toMatchObject({ code: 'cancelled' });
-    await expect(late.enqueue('reconcile', {}, { id: 'y' })).rejects.toMatchObject({ code: 'not_ready' });
+    await expect(late.enqueue('rollout.advance', { rolloutId: 'r' }, { id: 'y' })).rejects.toMatchObject({ code: 'not_ready' });
     await server.stop();
   });
 
@@ -313,7 +313,7 @@ function outage(name: string, skip: boolean, begin: () => Promise<Mortal>): void
       const seen: string[] = [];
       const idle = async () => {};
       const train = async ({ jobId }: { jobId: string }) => void seen.push(jobId);
-      const handlers = { 'training.run': train, 'promotion.decide': idle, 'rollout.advance': idle, reconcile: idle };
+      const handlers = { 'training.run': train, 'promotion.decide': idle, 'rollout.advance': idle };
       await queue.host(handlers, { concurrency: {} });
       const add = (id: string, delayMs = 0) => queue.enqueue('training.run', { jobId: id }, { id, delayMs });
       await add('before');

@@ -32,7 +32,7 @@ describe('queue ids', () => {
 });
 
 test('every job has a policy', () => {
-  expect([...JOB_NAMES].sort()).toEqual(['promotion.decide', 'reconcile', 'rollout.advance', 'training.run']);
+  expect([...JOB_NAMES].sort()).toEqual(['promotion.decide', 'rollout.advance', 'training.run']);
 });
 
 test('an outage is told once and so is its end; another error is told when it is new', async () => {

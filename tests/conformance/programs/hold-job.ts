@@ -13,8 +13,7 @@ await queue.host(
     },
     'promotion.decide': idle,
     'rollout.advance': idle,
-    reconcile: idle,
   },
-  { concurrency: { 'training.run': 1, 'promotion.decide': 0, 'rollout.advance': 0, reconcile: 0 } },
+  { concurrency: { 'training.run': 1, 'promotion.decide': 0, 'rollout.advance': 0 } },
 );
 console.log('hosting');
