@@ -3,7 +3,15 @@ import { AppError } from '../../errors.js';
 import { crown, rolloutInFlight } from '../rollouts/store.js';
 import type { Db } from '../schema.js';
 import type { EndpointSpec, Scaling, TrafficTarget } from './endpoint.js';
-import { createEndpoint, createEndpointIn, createRevision, getEndpoint, listEndpoints, setTraffic, updateEndpoint } from './store.js';
+import {
+  createEndpoint,
+  createEndpointIn,
+  createRevision,
+  getEndpoint,
+  listEndpoints,
+  setTraffic,
+  updateEndpoint,
+} from './store.js';
 
 /** Creates an endpoint that serves a model version from its first moment. Both, or neither. */
 export async function createServingEndpoint(
@@ -57,7 +65,12 @@ export interface HandTraffic {
 }
 
 /** Sets an endpoint's traffic by hand; refused while a rollout moves it. Answers the new generation. */
-export async function changeTraffic(db: Db, project: string, endpointName: string, change: HandTraffic): Promise<number> {
+export async function changeTraffic(
+  db: Db,
+  project: string,
+  endpointName: string,
+  change: HandTraffic,
+): Promise<number> {
   return db.transaction().execute(async (tx) => {
     const endpoint = await getEndpoint(tx, project, endpointName);
     const generation = await setTraffic(tx, {

@@ -1,0 +1,121 @@
+/** How the API shows endpoints, their revisions and what these did lately. */
+import { z } from '@hono/zod-openapi';
+import type { Selectable } from 'kysely';
+import { endpointSpecSchema, scalingSchema, trafficTargetSchema } from '../core/endpoints/endpoint.js';
+import type { RevisionStatus } from '../core/fleet.js';
+import { type ArmStats, NO_STATS, quantile } from '../core/rollouts/analysis.js';
+import type { Schema } from '../core/schema.js';
+import { time } from './openapi.js';
+
+/** One entry of an endpoint's traffic. */
+// a schema of our own: the core's was made before this door taught zod the method
+export const targetSchema = trafficTargetSchema.extend({}).openapi('TrafficTarget');
+
+const latency = z.number().nullable().describe('Milliseconds; null without requests.');
+
+/** What a revision answered in a window, over all gateways. */
+export const statsSchema = z
+  .object({
+    requests: z.number().int(),
+    errors: z.number().int().describe('Answers of 5xx, and those that never came.'),
+    p50Ms: latency,
+    p95Ms: latency,
+    p99Ms: latency,
+  })
+  .openapi('Stats');
+
+const statusSchema = z
+  .object({
+    ready: z.number().int(),
+    starting: z.number().int(),
+    busy: z.number().int().describe('Requests being answered.'),
+    waiting: z.number().int().describe('Requests that wait for a replica.'),
+    message: z.string(),
+    failing: z.boolean(),
+    replicas: z.array(
+      z.object({ id: z.string(), pid: z.number().int().nullable(), state: z.enum(['starting', 'ready', 'draining']) }),
+    ),
+  })
+  .openapi('RevisionStatus');
+
+const revisionSchema = z
+  .object({
+    number: z.number().int(),
+    modelVersion: z.number().int(),
+    createdAt: time,
+    reason: z.string(),
+    scaling: scalingSchema,
+    status: statusSchema.optional().describe('As this gateway sees it; absent when it runs nothing of the revision.'),
+    stats1m: statsSchema.describe('The last 60 seconds.'),
+  })
+  .openapi('Revision');
+
+/** An endpoint as lists show it. */
+export const endpointSummarySchema = z
+  .object({
+    name: z.string(),
+    model: z.string(),
+    access: endpointSpecSchema.shape.access,
+    scaling: scalingSchema,
+    routing: endpointSpecSchema.shape.routing,
+    policy: endpointSpecSchema.shape.policy,
+    traffic: z.array(targetSchema),
+    generation: z.number().int().describe('Counts the changes of traffic.'),
+    createdAt: time,
+  })
+  .openapi('EndpointSummary');
+
+/** An endpoint with everything. */
+export const endpointSchema = endpointSummarySchema
+  .extend({
+    revisions: z.array(revisionSchema).describe('Newest first.'),
+    rollout: z.string().nullable().describe('Id of the rollout in flight.'),
+  })
+  .openapi('Endpoint');
+
+/** An endpoint's row as lists show it. */
+export function endpointSummaryView(row: Selectable<Schema['endpoints']>) {
+  return {
+    name: row.name,
+    model: row.model,
+    access: row.access,
+    scaling: row.scaling,
+    routing: row.routing,
+    policy: row.policy,
+    traffic: row.traffic,
+    generation: row.generation,
+    createdAt: row.created_at.toISOString(),
+  };
+}
+
+/** A revision's row with what is known of it now. */
+export function revisionView(
+  row: Selectable<Schema['revisions']>,
+  status: RevisionStatus | undefined,
+  stats: ArmStats | undefined,
+) {
+  return {
+    number: row.number,
+    modelVersion: row.model_version,
+    createdAt: row.created_at.toISOString(),
+    reason: row.reason,
+    scaling: row.scaling,
+    ...(status ? { status: statusView(status) } : {}),
+    stats1m: statsView(stats ?? NO_STATS),
+  };
+}
+
+/** Counts as numbers that people read. */
+export function statsView(stats: ArmStats): z.infer<typeof statsSchema> {
+  const ms = (q: number) => {
+    const value = quantile(stats, q);
+    return Number.isFinite(value) ? Number(value.toFixed(3)) : null;
+  };
+  return { requests: stats.requests, errors: stats.errors, p50Ms: ms(0.5), p95Ms: ms(0.95), p99Ms: ms(0.99) };
+}
+
+function statusView(status: RevisionStatus): z.infer<typeof statusSchema> {
+  const { ready, starting, busy, waiting, message, failing } = status;
+  const replicas = status.replicas.map(({ id, pid, state }) => ({ id, pid, state }));
+  return { ready, starting, busy, waiting, message, failing, replicas };
+}

@@ -1,0 +1,75 @@
+import type { Context, ErrorHandler, NotFoundHandler } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { AppError, asAppError, type ErrorCode, WIRE } from '../errors.js';
+import type { Log } from '../log.js';
+import type { GatewayEnv } from './env.js';
+
+/** Every thrown value as the one error body, with the status that its code has in the table. */
+export function onError(log: Log): ErrorHandler<GatewayEnv> {
+  return (error, c) => {
+    const requestId = c.get('requestId') ?? '';
+    const failure = known(error, c);
+    if (failure.code === 'internal') {
+      log.error('a request failed', { requestId, method: c.req.method, path: c.req.path, error });
+      return send(c, new AppError('internal', `internal error (request ${requestId})`));
+    }
+    return send(c, failure);
+  };
+}
+
+/** Nothing at this path, or nothing for this method. */
+export const notFound: NotFoundHandler<GatewayEnv> = (c) => {
+  return send(c, new AppError('not_found', `there is nothing at ${c.req.path}`, { details: { path: c.req.path } }));
+};
+
+/** The path is right and the method is wrong. */
+export function methodNotAllowed(c: Context<GatewayEnv>, allowed: readonly string[]): Response {
+  c.header('Allow', allowed.join(', '));
+  return send(c, new AppError('invalid', `${c.req.path} takes ${allowed.join(', ')}, not ${c.req.method}`), 405);
+}
+
+function send(c: Context<GatewayEnv>, failure: AppError, status: number = WIRE[failure.code].http): Response {
+  if (failure.code === 'unauthenticated') c.header('WWW-Authenticate', 'Bearer realm="sluice"');
+  if (failure.retryAfterSec !== undefined) c.header('Retry-After', String(Math.ceil(failure.retryAfterSec)));
+  const error = {
+    code: failure.code,
+    message: failure.message,
+    requestId: c.get('requestId') ?? '',
+    ...(failure.details ? { details: failure.details } : {}),
+  };
+  return c.json({ error }, status as ContentfulStatusCode);
+}
+
+function known(error: Error, c: Context<GatewayEnv>): AppError {
+  if (error instanceof AppError) return error;
+  if (error instanceof HTTPException) {
+    if (error.status !== 415) return new AppError(codeOf(error.status), error.message);
+    const type = c.req.header('content-type');
+    return new AppError(
+      'invalid',
+      `the body must be JSON with Content-Type: application/json, not ${type ?? 'without a type'}`,
+    );
+  }
+  return ofDatabase(error) ?? asAppError(error);
+}
+
+function codeOf(status: number): ErrorCode {
+  const codes = Object.keys(WIRE) as ErrorCode[];
+  return codes.find((code) => WIRE[code].http === status) ?? (status < 500 ? 'invalid' : 'internal');
+}
+
+/** What Postgres' own classes of errors mean to a caller, where it is not our fault. */
+function ofDatabase(error: Error): AppError | undefined {
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (/^22...$/.test(code))
+    return new AppError('invalid', `a value cannot be stored: ${error.message}`, { cause: error });
+  if (code === '40001' || code === '40P01') {
+    return new AppError('conflict', 'somebody else changed the same thing; try again', { cause: error });
+  }
+  const away =
+    /^(08...|57P0.|53300|ECONNREFUSED|ECONNRESET)$/.test(code) ||
+    /connection (terminated|timeout)|timeout exceeded when trying to connect/i.test(error.message);
+  if (away) return new AppError('not_ready', 'the database is away', { retryAfterSec: 1, cause: error });
+  return undefined;
+}

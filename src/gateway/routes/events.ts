@@ -1,0 +1,82 @@
+/** What happened in the project, as a list or live. */
+import { createRoute, z } from '@hono/zod-openapi';
+import { eventsAfter, lastEvent } from '../../core/events/store.js';
+import { wantsStream } from '../middlewares.js';
+import { after, limit, newRouter, READ_ERRORS, time } from '../openapi.js';
+import type { Services } from '../services.js';
+import { followEvents, lastEventId } from '../sse.js';
+
+/** Events that a stream reads at once. */
+const BATCH = 500;
+
+const eventSchema = z
+  .object({
+    seq: z.number().int(),
+    kind: z.string().openapi({ example: 'rollout.promoted' }),
+    subject: z.string().describe('The resource that it happened to.'),
+    data: z.record(z.string(), z.unknown()),
+    at: time,
+  })
+  .openapi('Event');
+
+const list = createRoute({
+  method: 'get',
+  path: '/events',
+  operationId: 'listEvents',
+  summary: 'Events; live with Accept: text/event-stream or follow=true',
+  description:
+    'As a stream: id is the sequence number that Last-Event-ID resumes from, event is the kind. Without Last-Event-ID or ' +
+    '`after` it begins with what happens from now on.',
+  tags: ['Events'],
+  request: {
+    query: z.object({
+      after: after.removeDefault().optional(),
+      limit: limit(1000, 500),
+      follow: z.enum(['true', 'false']).optional(),
+    }),
+  },
+  responses: {
+    200: {
+      description: 'Events, oldest first; `next` is the `after` of the next page.',
+      content: {
+        'application/json': { schema: z.object({ events: z.array(eventSchema), next: z.number().int() }) },
+        'text/event-stream': { schema: z.custom<never>().openapi({ type: 'string' }) },
+      },
+    },
+    ...READ_ERRORS,
+  },
+});
+
+/** Routes of events. */
+export function eventRoutes(services: Services) {
+  const app = newRouter();
+  const { db } = services;
+
+  app.openapi(list, async (c) => {
+    const { project } = c.get('caller');
+    const query = c.req.valid('query');
+    if (!wantsStream(c)) {
+      const from = query.after ?? 0;
+      const rows = await eventsAfter(db, project, from, query.limit);
+      return c.json({ events: rows.map(eventView), next: rows.at(-1)?.seq ?? from }, 200);
+    }
+    let seen = lastEventId(c) ?? query.after ?? (await lastEvent(db, project));
+    return followEvents(c, services, {
+      topics: [`events/${project}`],
+      async look(send) {
+        const rows = await eventsAfter(db, project, seen, BATCH);
+        for (const row of rows) {
+          await send({ id: String(row.seq), event: row.kind, data: JSON.stringify(eventView(row)) });
+          seen = row.seq;
+        }
+        return rows.length === BATCH ? 'more' : 'wait';
+      },
+    });
+  });
+
+  return app;
+}
+
+function eventView(row: Awaited<ReturnType<typeof eventsAfter>>[number]): z.infer<typeof eventSchema> {
+  return { seq: row.seq, kind: row.kind, subject: row.subject, data: row.data, at: row.at.toISOString() };
+}

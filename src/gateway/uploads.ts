@@ -1,0 +1,72 @@
+/** Bytes in and out of the blob store, as streams. */
+import { Readable } from 'node:stream';
+import type { ReadableStream as NodeStream } from 'node:stream/web';
+import type { Context } from 'hono';
+import { DIGEST_PATTERN, type Digest } from '../core/blobs.js';
+import { findBlob, recordBlob } from '../core/datasets/store.js';
+import { AppError } from '../errors.js';
+import type { GatewayEnv } from './env.js';
+import type { Services } from './services.js';
+
+/** Streams the request's body into the blob store and notes whose it is. A client that leaves half-way leaves nothing. */
+export async function storeBody(
+  c: Context<GatewayEnv>,
+  { blobs, db, limits }: Services,
+  expect?: Digest,
+): Promise<{ digest: Digest; bytes: number }> {
+  const declared = Number(c.req.header('content-length') ?? 0);
+  if (declared > limits.uploadBytes) {
+    throw new AppError('too_large', `the upload has ${declared} bytes; at most ${limits.uploadBytes} are taken`, {
+      details: { bytes: declared, maxBytes: limits.uploadBytes },
+    });
+  }
+  const { signal } = c.req.raw;
+  const stored = await blobs
+    .put(c.req.raw.body ?? Readable.from([]), {
+      maxBytes: limits.uploadBytes,
+      signal,
+      ...(expect === undefined ? {} : { expect }),
+    })
+    .catch((error: unknown) => {
+      if (signal.aborted)
+        throw new AppError('cancelled', 'the client went away before the upload was whole', { cause: error });
+      throw error;
+    });
+  await recordBlob(db, c.get('caller').project, stored.digest, stored.bytes);
+  return stored;
+}
+
+/** A digest, or `invalid`. */
+export function checkDigest(digest: string): Digest {
+  if (DIGEST_PATTERN.test(digest)) return digest;
+  throw new AppError('invalid', `digest: must be sha256: and 64 hex digits (got ${JSON.stringify(digest)})`, {
+    details: { field: 'digest', value: digest },
+  });
+}
+
+/** The size of a blob that the caller's project brought and the store has. */
+export async function ownBlob(
+  c: Context<GatewayEnv>,
+  { blobs, db }: Services,
+  digest: Digest,
+): Promise<number | undefined> {
+  const known = await findBlob(db, c.get('caller').project, digest);
+  return known && (await blobs.stat(digest)) ? known.bytes : undefined;
+}
+
+/** Answers with a blob's bytes; for HEAD with their size alone. */
+export async function sendBlob(
+  c: Context<GatewayEnv>,
+  { blobs }: Services,
+  blob: { digest: Digest; bytes: number; name: string },
+) {
+  c.header('Content-Type', 'application/octet-stream');
+  c.header('Content-Length', String(blob.bytes));
+  c.header('Content-Disposition', `attachment; filename*=UTF-8''${encodeURIComponent(blob.name)}`);
+  c.header('ETag', `"${blob.digest}"`);
+  // an opened file would never be read, so never closed
+  if (c.req.method === 'HEAD') return c.body(null, 200);
+  const bytes: NodeStream = Readable.toWeb(await blobs.open(blob.digest));
+  // the same class under two names: node's own and the global one
+  return c.body(bytes as ReadableStream, 200);
+}
