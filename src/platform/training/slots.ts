@@ -23,6 +23,8 @@ export interface Slots {
   free(): Capacity;
   /** Requests that wait. */
   waiting(): number;
+  /** Throws `invalid` for a request that this machine can never meet. */
+  check(request: Capacity): void;
   /** True when `acquire` would not wait. */
   fitsNow(request: Capacity): boolean;
   /**
@@ -78,6 +80,7 @@ export function createSlots(total: Capacity): Slots {
     total,
     free: () => ({ cpus: milliCpus / 1000, memoryMb, gpus: gpus.length }),
     waiting: () => queue.length,
+    check: (request) => refuseImpossible(request, total),
     fitsNow: (request) => queue.length === 0 && fits(request),
     acquire: async (request, signal) => {
       refuseImpossible(request, total);
