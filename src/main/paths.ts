@@ -1,8 +1,13 @@
 import { fileURLToPath } from 'node:url';
 
-/** A built program of this package. Bundled code lies in dist itself; tests run from the sources and name dist too. */
-export function program(name: 'runtime' | 'gateway' | 'worker'): string {
+/** The folder of the built programs, seen from the bundle, from its chunks, or from the sources when tests run them. */
+function dist(): URL {
   const here = new URL('.', import.meta.url);
-  const dist = here.pathname.endsWith('/src/main/') ? new URL('../../dist/', here) : here;
-  return fileURLToPath(new URL(`${name}.js`, dist));
+  if (here.pathname.endsWith('/src/main/')) return new URL('../../dist/', here);
+  return here.pathname.endsWith('/chunks/') ? new URL('../', here) : here;
+}
+
+/** A built program of this package. */
+export function program(name: 'runtime' | 'gateway' | 'worker'): string {
+  return fileURLToPath(new URL(`${name}.js`, dist()));
 }

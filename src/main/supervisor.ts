@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { childEnv, type Config } from '../config.js';
 import { newKey } from '../core/access/key.js';
@@ -26,7 +26,7 @@ export interface Platform {
 
 /** Starts the platform; resolves when the gateway answers. */
 export async function startPlatform(config: Config, log: Log): Promise<Platform> {
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  await dataFolder(config.dataDir);
   const admin = await adminKey(config);
   const parts: Running[] = [];
   const stop = async () => {
@@ -65,6 +65,16 @@ export async function startPlatform(config: Config, log: Log): Promise<Platform>
     await stop();
     throw error;
   }
+}
+
+/**
+ * The data folder, closed to others. When root runs the platform, its Postgres is run by an ordinary user, who must be
+ * able to pass through; the folders inside stay closed.
+ */
+async function dataFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+  for (const inside of ['blobs', 'work']) await mkdir(join(path, inside), { recursive: true, mode: 0o700 });
+  await chmod(path, process.getuid?.() === 0 ? 0o711 : 0o700);
 }
 
 interface Child {
