@@ -1,0 +1,145 @@
+/** Reads multi-document YAML into resources, with the line of everything that is wrong. */
+import { isCollection, isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, parseDocument } from 'yaml';
+import { usageError } from '../exit.js';
+import { API_VERSION, DOCUMENT_FIELDS, type Fields, KINDS, type Kind, SPEC_FIELDS } from './fields.js';
+
+export interface Resource {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly spec: Readonly<Record<string, unknown>>;
+  /** File and line, as errors show them. */
+  readonly where: string;
+  /** Folder that relative paths are of. */
+  readonly folder: string;
+}
+
+/** All resources of a text. Throws one error that lists every mistake as `file:line: message`. */
+export function parseResources(text: string, file: string, folder: string): Resource[] {
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
+  const problems: string[] = [];
+  const at = (offset: number | undefined) => `${file}:${offset === undefined ? 1 : lines.linePos(offset).line}`;
+  const resources: Resource[] = [];
+  for (const document of Array.isArray(documents) ? documents : []) {
+    const broken = document.errors[0];
+    if (broken) {
+      problems.push(`${at(broken.pos[0])}: ${broken.message}`);
+      continue;
+    }
+    const root: unknown = document.contents;
+    // a comment between two separators is no resource
+    if (root === null || (isScalar(root) && root.value === null)) continue;
+    const before = problems.length;
+    const say = (node: unknown, message: string) => problems.push(`${at(offsetOf(node))}: ${message}`);
+    const kind = checkDocument(root, say);
+    if (problems.length > before || kind === undefined) continue;
+    const plain = document.toJS() as { metadata: { name: string }; spec?: Record<string, unknown> | null };
+    resources.push({ kind, name: plain.metadata.name, spec: plain.spec ?? {}, where: at(offsetOf(root)), folder });
+  }
+  if (problems.length > 0) throw usageError(problems.join('\n'));
+  return resources;
+}
+
+/** One resource's spec: from a whole document of that kind, or from its fields alone (a `name` among them is ignored). */
+export function parseSpec(text: string, file: string, kind: Kind): Readonly<Record<string, unknown>> {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const root: unknown = document.contents;
+  if (document.errors.length > 0 || !isMap(root) || root.has('kind')) {
+    const [only, ...more] = parseResources(text, file, '.');
+    if (only?.kind === kind && more.length === 0) return only.spec;
+    throw usageError(`${file} does not describe exactly one ${kind}`);
+  }
+  const problems: string[] = [];
+  checkFields(root, { name: 'any', ...SPEC_FIELDS[kind] }, '', (node, message) => {
+    problems.push(`${file}:${lines.linePos(offsetOf(node) ?? 0).line}: ${message}`);
+  });
+  if (problems.length > 0) throw usageError(problems.join('\n'));
+  const { name: _name, ...spec } = document.toJS() as Record<string, unknown>;
+  return spec;
+}
+
+type Say = (node: unknown, message: string) => void;
+
+function checkDocument(root: unknown, say: Say): Kind | undefined {
+  if (!isMap(root)) {
+    say(root, 'expected a resource with apiVersion, kind, metadata and spec');
+    return undefined;
+  }
+  const version = root.get('apiVersion');
+  if (version !== API_VERSION)
+    say(root.get('apiVersion', true) ?? root, `apiVersion is ${shown(version)}, expected ${API_VERSION}`);
+  const given = root.get('kind');
+  const kind = KINDS.find((one) => one === given);
+  if (!kind) {
+    say(root.get('kind', true) ?? root, `kind is ${shown(given)}, expected one of ${KINDS.join(', ')}`);
+    return undefined;
+  }
+  checkFields(root, DOCUMENT_FIELDS, '', say);
+  const name = root.getIn(['metadata', 'name']);
+  if (typeof name !== 'string' || name === '') {
+    const node = root.getIn(['metadata', 'name'], true) ?? root.get('metadata', true) ?? root;
+    say(node, `metadata.name is ${shown(name)}, expected the name of the ${kind}`);
+  }
+  const spec = root.get('spec', true);
+  if (isMap(spec)) checkFields(spec, SPEC_FIELDS[kind], 'spec', say);
+  else if (spec !== undefined && !(isScalar(spec) && spec.value === null)) say(spec, 'spec is not a map of fields');
+  return kind;
+}
+
+/** Unknown fields, with what may have been meant. */
+function checkFields(node: unknown, fields: Fields, path: string, say: Say): void {
+  if (isSeq(node)) {
+    for (const [at, item] of node.items.entries()) checkFields(item, fields, `${path}[${at}]`, say);
+    return;
+  }
+  if (!isMap(node)) return;
+  for (const { key, value } of node.items) {
+    const name = isScalar(key) ? String(key.value) : String(key);
+    const full = path === '' ? name : `${path}.${name}`;
+    const known = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (known === undefined) {
+      const close = closest(name, Object.keys(fields));
+      const help = close ? `did you mean ${close}?` : `known are ${Object.keys(fields).join(', ')}`;
+      say(key, `there is no field ${full}; ${help}`);
+    } else if (known !== 'any') {
+      const isPlain = isScalar(value) && value.value !== null;
+      if (isPlain) say(value, `${full} is ${shown(value.value)}, expected fields`);
+      checkFields(value, known, full, say);
+    }
+  }
+}
+
+function offsetOf(node: unknown): number | undefined {
+  if (isScalar(node) || isCollection(node)) return (node as Node).range?.[0];
+  return undefined;
+}
+
+function shown(value: unknown): string {
+  if (value === undefined) return 'missing';
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+/** The known name that differs least, if by little. */
+function closest(name: string, known: readonly string[]): string | undefined {
+  const ranked = known
+    .map((one) => ({ one, far: distance(name.toLowerCase(), one.toLowerCase()) }))
+    .sort((a, b) => a.far - b.far);
+  const best = ranked[0];
+  return best && best.far <= Math.max(2, name.length / 4) ? best.one : undefined;
+}
+
+/** Levenshtein's edit distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

@@ -1,0 +1,199 @@
+import type { Command } from 'commander';
+import {
+  type AliasChange,
+  listOf,
+  type Model,
+  type ModelSummary,
+  type ModelVersion,
+  type TensorSpec,
+} from './api-types.js';
+import type { Io } from './io.js';
+import { bytes, number } from './print/text.js';
+import { resolveVersion } from './resolve.js';
+import { openSession, type Session } from './session.js';
+import { uploadModel } from './upload.js';
+import { numberPairs } from './values.js';
+
+interface PushOptions {
+  readonly name: string;
+  readonly metric?: Record<string, number>;
+}
+
+interface AliasOptions {
+  readonly reason?: string;
+}
+
+/** `sluice models`. */
+export function define(command: Command, io: Io): void {
+  command
+    .command('push')
+    .description('upload a model and register it as a new version; it is loaded once to see that it can be')
+    .argument('<path>', 'an .onnx file, or a folder with one and the files it needs')
+    .requiredOption('--name <model>', 'name in the registry')
+    .option('--metric <name=value>', 'a metric of this version; again for more', numberPairs)
+    .action((path: string, options: PushOptions, self: Command) => push(openSession(io, self), path, options));
+  command
+    .command('list')
+    .description('list all models')
+    .action((_options: unknown, self: Command) => list(openSession(io, self)));
+  command
+    .command('show')
+    .description('show a model: its versions, their metrics, its aliases')
+    .argument('<model>')
+    .action((model: string, _options: unknown, self: Command) => show(openSession(io, self), model));
+  const alias = command.command('alias').description('names that move from version to version, such as champion');
+  alias
+    .command('set')
+    .description('point an alias at a version, if nobody else moved it meanwhile')
+    .argument('<model>')
+    .argument('<alias>')
+    .argument('<version>', 'a number, "latest" or another alias')
+    .option('--reason <text>', 'why, for the record')
+    .action((model: string, name: string, version: string, options: AliasOptions, self: Command) =>
+      setAlias(openSession(io, self), model, name, version, options),
+    );
+  alias
+    .command('delete')
+    .description('delete an alias; its history stays')
+    .argument('<model>')
+    .argument('<alias>')
+    .action((model: string, name: string, _options: unknown, self: Command) =>
+      deleteAlias(openSession(io, self), model, name),
+    );
+  alias
+    .command('history')
+    .description('show where an alias pointed, when, and who moved it')
+    .argument('<model>')
+    .argument('<alias>')
+    .action((model: string, name: string, _options: unknown, self: Command) =>
+      history(openSession(io, self), model, name),
+    );
+}
+
+async function push(session: Session, path: string, options: PushOptions): Promise<void> {
+  const files = await uploadModel(session, path);
+  const answer = await session.client.post<ModelVersion>(
+    `/api/v1/models/${encodeURIComponent(options.name)}/versions`,
+    {
+      json: { files, ...(options.metric ? { metrics: options.metric } : {}) },
+      signal: session.signal,
+      timeoutMs: 300_000,
+    },
+  );
+  if (session.printedJson(answer)) return;
+  const { version, signature } = answer.body;
+  const how = answer.status === 200 ? 'was registered before' : 'registered';
+  session.printEssential(
+    String(version),
+    `${options.name} version ${version} ${how}${signature ? `: ${signatureText(signature)}` : ''}`,
+  );
+}
+
+async function list(session: Session): Promise<void> {
+  const answer = await session.client.get<unknown>('/api/v1/models', { signal: session.signal });
+  if (session.printedJson(answer)) return;
+  session.table(
+    listOf<ModelSummary>(answer.body, 'models'),
+    [
+      { title: 'model', cell: (model) => model.name },
+      { title: 'versions', cell: (model) => String(model.lastVersion), right: true },
+      { title: 'created', cell: (model) => session.ago(model.createdAt) },
+      { title: 'description', cell: (model) => model.description },
+    ],
+    'no models yet; push one with `sluice models push`',
+  );
+}
+
+async function show(session: Session, name: string): Promise<void> {
+  const answer = await session.client.get<Model>(`/api/v1/models/${encodeURIComponent(name)}`, {
+    signal: session.signal,
+  });
+  if (session.printedJson(answer)) return;
+  const model = answer.body;
+  const newest = model.versions[0]?.signature;
+  session.facts([
+    ['model', model.name],
+    ['description', model.description],
+    ['created', session.ago(model.createdAt)],
+    ['aliases', aliasText(model.aliases)],
+    ['signature', newest ? signatureText(newest) : undefined],
+  ]);
+  session.print('');
+  session.table(
+    model.versions,
+    [
+      { title: 'version', cell: (version) => String(version.version), right: true },
+      { title: 'created', cell: (version) => session.ago(version.createdAt) },
+      { title: 'size', cell: (version) => (version.artifact ? bytes(version.artifact.bytes) : '-'), right: true },
+      { title: 'from', cell: (version) => version.lineage?.jobId ?? version.lineage?.kind ?? '-' },
+      { title: 'metrics', cell: (version) => metricText(version.metrics ?? {}) },
+    ],
+    'no versions yet',
+  );
+}
+
+async function setAlias(
+  session: Session,
+  model: string,
+  alias: string,
+  text: string,
+  options: AliasOptions,
+): Promise<void> {
+  const { version, aliases } = await resolveVersion(session, model, text);
+  const before = aliases[alias] ?? null;
+  const answer = await session.client.put<unknown>(aliasPath(model, alias), {
+    json: { version, expect: before, ...(options.reason ? { reason: options.reason } : {}) },
+    signal: session.signal,
+  });
+  if (session.printedJson(answer)) return;
+  session.print(`${model}@${alias} points at version ${version}${before === null ? '' : `, before at ${before}`}`);
+}
+
+async function deleteAlias(session: Session, model: string, alias: string): Promise<void> {
+  const answer = await session.client.delete<unknown>(aliasPath(model, alias), { signal: session.signal });
+  if (session.printedJson(answer)) return;
+  session.print(`${model}@${alias} is deleted`);
+}
+
+async function history(session: Session, model: string, alias: string): Promise<void> {
+  const answer = await session.client.get<{ history: readonly AliasChange[] }>(aliasPath(model, alias), {
+    signal: session.signal,
+  });
+  if (session.printedJson(answer)) return;
+  session.table(
+    answer.body.history,
+    [
+      { title: 'when', cell: (change) => session.ago(change.at) },
+      { title: 'from', cell: (change) => number(change.from), right: true },
+      { title: 'to', cell: (change) => number(change.to), right: true },
+      { title: 'by', cell: (change) => change.actor },
+      { title: 'reason', cell: (change) => change.reason },
+    ],
+    'it never moved',
+  );
+}
+
+function aliasPath(model: string, alias: string): string {
+  return `/api/v1/models/${encodeURIComponent(model)}/aliases/${encodeURIComponent(alias)}`;
+}
+
+function aliasText(aliases: Readonly<Record<string, number>>): string {
+  return Object.entries(aliases)
+    .map(([name, version]) => `${name}=${version}`)
+    .join(', ');
+}
+
+function metricText(metrics: Readonly<Record<string, number>>): string {
+  return Object.entries(metrics)
+    .map(([name, value]) => `${name}=${number(value)}`)
+    .join(' ');
+}
+
+function signatureText(signature: {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+}): string {
+  const side = (specs: readonly TensorSpec[]) =>
+    specs.map((spec) => `${spec.name} ${spec.datatype}[${spec.shape.join(', ')}]`).join(', ');
+  return `${side(signature.inputs)} -> ${side(signature.outputs)}`;
+}

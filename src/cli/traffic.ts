@@ -1,0 +1,102 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Endpoint, Traffic, TrafficTarget } from './api-types.js';
+import { trafficText } from './api-types.js';
+import { usageError } from './exit.js';
+import type { Io } from './io.js';
+import { number } from './print/text.js';
+import { openSession, type Session } from './session.js';
+import { instant } from './values.js';
+
+/** `sluice traffic`. */
+export function define(command: Command, io: Io): void {
+  command
+    .command('show')
+    .description('show which revisions answer, and who changed that when and why')
+    .argument('<endpoint>')
+    .option('--at <time>', 'what was in force then: ISO 8601, or how long ago, such as 2h', instant(io.now))
+    .action((endpoint: string, options: { at?: string }, self: Command) =>
+      show(openSession(io, self), endpoint, options.at),
+    );
+  command
+    .command('set')
+    .description('set which revisions answer, if nobody else changed it meanwhile')
+    .argument('<endpoint>')
+    .argument('<targets...>', 'REVISION=PERCENT or REVISION=PERCENT:TAG; percents add up to 100', collectTarget)
+    .option('--reason <text>', 'why, for the record')
+    .action((endpoint: string, targets: readonly TrafficTarget[], options: { reason?: string }, self: Command) =>
+      set(openSession(io, self), endpoint, targets, options.reason),
+    );
+}
+
+/** Reads `3=90` or `3=90:canary`. */
+export function parseTarget(text: string): TrafficTarget {
+  const match = /^([1-9]\d*)=(\d+(?:\.\d+)?)%?(?::([a-z0-9-]+))?$/.exec(text);
+  if (!match) throw new InvalidArgumentError(`Expected REVISION=PERCENT such as 3=90, not "${text}".`);
+  return { revision: Number(match[1]), percent: Number(match[2]), ...(match[3] ? { tag: match[3] } : {}) };
+}
+
+function collectTarget(text: string, before: readonly TrafficTarget[] | undefined): TrafficTarget[] {
+  return [...(before ?? []), parseTarget(text)];
+}
+
+async function show(session: Session, name: string, at: string | undefined): Promise<void> {
+  const answer = await session.client.get<Traffic>(`/api/v1/endpoints/${encodeURIComponent(name)}/traffic`, {
+    query: { at },
+    signal: session.signal,
+  });
+  if (session.printedJson(answer)) return;
+  const traffic = answer.body;
+  session.facts([
+    ['endpoint', name],
+    ['generation', String(traffic.generation)],
+    ['in force', at ? `at ${at}` : 'now'],
+    ['since', traffic.at ? `${traffic.at} (${session.ago(traffic.at)})` : undefined],
+    ['by', traffic.actor],
+    ['reason', traffic.reason],
+  ]);
+  session.print('');
+  targetTable(session, traffic.targets);
+  if (!traffic.history || traffic.history.length === 0) return;
+  session.print('');
+  session.table(
+    traffic.history,
+    [
+      { title: 'generation', cell: (change) => String(change.generation), right: true },
+      { title: 'when', cell: (change) => session.ago(change.at) },
+      { title: 'by', cell: (change) => change.actor ?? '-' },
+      { title: 'traffic', cell: (change) => trafficText(change.targets) },
+      { title: 'reason', cell: (change) => change.reason },
+    ],
+    '',
+  );
+}
+
+async function set(
+  session: Session,
+  name: string,
+  targets: readonly TrafficTarget[],
+  reason: string | undefined,
+): Promise<void> {
+  const sum = targets.reduce((total, target) => total + target.percent, 0);
+  if (Math.abs(sum - 100) > 1e-6) throw usageError(`percents must add up to 100, not ${Number(sum.toFixed(6))}`);
+  const path = `/api/v1/endpoints/${encodeURIComponent(name)}`;
+  const { generation } = (await session.client.get<Endpoint>(path, { signal: session.signal })).body;
+  const answer = await session.client.put<{ generation: number }>(`${path}/traffic`, {
+    json: { targets, generation, ...(reason ? { reason } : {}) },
+    signal: session.signal,
+  });
+  if (session.printedJson(answer)) return;
+  session.print(`traffic of ${name} is now ${trafficText(targets)} (generation ${answer.body.generation})`);
+}
+
+function targetTable(session: Session, targets: readonly TrafficTarget[]): void {
+  session.table(
+    targets,
+    [
+      { title: 'revision', cell: (target) => String(target.revision), right: true },
+      { title: 'percent', cell: (target) => number(target.percent, 6), right: true },
+      { title: 'tag', cell: (target) => target.tag ?? '-' },
+    ],
+    'no revision has traffic',
+  );
+}
