@@ -4,10 +4,14 @@ import { renderCliDocs } from '../src/cli/docs.js';
 import { renderConfigDocs, renderEnvExample } from '../src/config-docs.js';
 import { createApp } from '../src/gateway/app.js';
 import type { Services } from '../src/gateway/services.js';
+import { createLog } from '../src/log.js';
 
 await writeFile('docs/config.md', renderConfigDocs());
 await writeFile('.env.example', renderEnvExample());
 await writeFile('docs/cli.md', await renderCliDocs());
 // the document needs the routes alone, and none of what they work with
-const document = await createApp({ limits: {} } as Services).request('/openapi.json');
+const document = await createApp({
+  limits: {},
+  log: createLog({ level: 'error', format: 'text' }),
+} as Services).request('/openapi.json');
 await writeFile('docs/openapi.json', `${JSON.stringify(await document.json(), null, 2)}\n`);

@@ -15,37 +15,74 @@ const count = z.coerce.number().int().min(0);
 export const settingsSchema = z.object({
   SLUICE_HOST: z.string().default('127.0.0.1').describe('Address to listen on. Loopback unless told otherwise.'),
   SLUICE_PORT: port.default(8080).describe('HTTP port of the gateway; 0 takes a free one.'),
-  SLUICE_DATA_DIR: z.string().default('~/.sluice').describe('Folder for the embedded Postgres, blobs, work folders and the admin key.'),
-  SLUICE_CACHE_DIR: z.string().default('~/.cache/sluice').describe('Folder for what can be made again: Python environments, fetched models.'),
-  SLUICE_ADMIN_KEY: z.string().min(16).optional().describe('Admin API key (at least 16 characters). Without it one is made at first start and kept in the data folder.'),
+  SLUICE_DATA_DIR: z
+    .string()
+    .default('~/.sluice')
+    .describe('Folder for the embedded Postgres, blobs, work folders and the admin key.'),
+  SLUICE_CACHE_DIR: z
+    .string()
+    .default('~/.cache/sluice')
+    .describe('Folder for what can be made again: Python environments, fetched models.'),
+  SLUICE_ADMIN_KEY: z
+    .string()
+    .min(16)
+    .optional()
+    .describe(
+      'Admin API key (at least 16 characters). Without it one is made at first start and kept in the data folder.',
+    ),
   DATABASE_URL: z.string().optional().describe('Postgres to use instead of the embedded one.'),
   REDIS_URL: z.string().optional().describe('Redis for the queue. Without it the queue lives in Postgres.'),
-  SLUICE_BLOBS_URL: z.string().optional().describe('Where artifacts are kept: a folder, or s3://bucket/prefix?endpoint=URL&region=NAME. Default: blobs in the data folder.'),
+  SLUICE_BLOBS_URL: z
+    .string()
+    .optional()
+    .describe(
+      'Where artifacts are kept: a folder, or s3://bucket/prefix?endpoint=URL&region=NAME. Default: blobs in the data folder.',
+    ),
   AWS_ACCESS_KEY_ID: z.string().optional().describe('Credentials for an s3:// blob store.'),
   AWS_SECRET_ACCESS_KEY: z.string().optional().describe('Credentials for an s3:// blob store.'),
   AWS_SESSION_TOKEN: z.string().optional().describe('Credentials for an s3:// blob store.'),
-  SLUICE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('Least severe level that is written.'),
-  SLUICE_LOG_FORMAT: z.enum(['json', 'text']).optional().describe('json, or text for people. Default: text on a terminal, json otherwise.'),
+  SLUICE_LOG_LEVEL: z
+    .enum(['debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('Least severe level that is written.'),
+  SLUICE_LOG_FORMAT: z
+    .enum(['json', 'text'])
+    .optional()
+    .describe('json, or text for people. Default: text on a terminal, json otherwise.'),
   SLUICE_BODY_LIMIT_MB: positive.default(64).describe('Largest body of a prediction or an API call, in MiB.'),
   SLUICE_UPLOAD_LIMIT_MB: positive.default(20480).describe('Largest uploaded blob, in MiB.'),
-  SLUICE_PREDICT_TIMEOUT_SEC: positive.default(60).describe('Longest that a prediction may take, its wait for a replica included.'),
-  SLUICE_API_TIMEOUT_SEC: positive.default(30).describe('Longest that a control API call may take (uploads and streams aside).'),
-  SLUICE_QUEUE_LIMIT: count.default(1000).describe('Most predictions that wait for a replica of one revision; more are answered 429.'),
+  SLUICE_PREDICT_TIMEOUT_SEC: positive
+    .default(60)
+    .describe('Longest that a prediction may take, its wait for a replica included.'),
+  SLUICE_API_TIMEOUT_SEC: positive
+    .default(30)
+    .describe('Longest that a control API call may take (uploads and streams aside).'),
+  SLUICE_QUEUE_LIMIT: count
+    .default(1000)
+    .describe('Most predictions that wait for a replica of one revision; more are answered 429.'),
   SLUICE_MAX_CONNECTIONS: count.default(4096).describe('Most open client connections of one gateway.'),
   SLUICE_SPARES: count.default(1).describe('Warm model servers kept ready to take a model over.'),
   SLUICE_DRAIN_SEC: positive.default(30).describe('Longest that a stop waits for requests in flight.'),
-  SLUICE_PYTHON: z.string().default('python3').describe('Python interpreter (3.10 or later) that training environments are made from.'),
+  SLUICE_PYTHON: z
+    .string()
+    .default('python3')
+    .describe('Python interpreter (3.10 or later) that training environments are made from.'),
   SLUICE_WORKER_CPUS: positive.optional().describe('CPU slots for training jobs. Default: the cores of the machine.'),
-  SLUICE_WORKER_MEMORY_MB: positive.optional().describe('Memory for training jobs, in MiB. Default: that of the machine or container.'),
+  SLUICE_WORKER_MEMORY_MB: positive
+    .optional()
+    .describe('Memory for training jobs, in MiB. Default: that of the machine or container.'),
   SLUICE_WORKER_GPUS: count.optional().describe('GPUs for training jobs. Default: those of the machine.'),
-  SLUICE_STOP_GRACE_SEC: positive.default(120).describe('Time between SIGTERM and SIGKILL for a training script that is stopped.'),
+  SLUICE_STOP_GRACE_SEC: positive
+    .default(120)
+    .describe('Time between SIGTERM and SIGKILL for a training script that is stopped.'),
   SLUICE_LOG_LIMIT_MB: positive.default(16).describe('Most log text kept of one attempt, in MiB.'),
   // what a training script inherits of the platform's own environment: enough to find programs, files and package indexes
   PATH: z.string().default('/usr/local/bin:/usr/bin:/bin').describe('Inherited; handed on to training scripts.'),
   HOME: z.string().optional().describe('Inherited; handed on to training scripts.'),
 });
 
-const HANDED_ON = /^(PATH|HOME|LANG|LC_.*|TMPDIR|TZ|PIP_.*|UV_.*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|NODE_EXTRA_CA_CERTS|(HTTP|HTTPS|NO|ALL)_PROXY|(http|https|no|all)_proxy|LD_LIBRARY_PATH|CUDA_HOME)$/;
+const HANDED_ON =
+  /^(PATH|HOME|LANG|LC_.*|TMPDIR|TZ|PIP_.*|UV_.*|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|NODE_EXTRA_CA_CERTS|(HTTP|HTTPS|NO|ALL)_PROXY|(http|https|no|all)_proxy|LD_LIBRARY_PATH|CUDA_HOME)$/;
 
 export interface Config {
   readonly host: string;
@@ -57,7 +94,9 @@ export interface Config {
   readonly redisUrl: string | undefined;
   readonly blobsUrl: string;
   /** Of an s3:// blob store; undefined: wherever AWS programs look. */
-  readonly s3Credentials: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string } | undefined;
+  readonly s3Credentials:
+    | { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
+    | undefined;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; readonly format: 'json' | 'text' };
   readonly limits: {
     readonly bodyBytes: number;
@@ -133,7 +172,9 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       stopGraceMs: set.SLUICE_STOP_GRACE_SEC * 1000,
       logBytes: mib(set.SLUICE_LOG_LIMIT_MB),
       baseEnv: Object.fromEntries(
-        Object.entries(env).flatMap(([key, value]) => (value !== undefined && HANDED_ON.test(key) ? [[key, value]] : [])),
+        Object.entries(env).flatMap(([key, value]) =>
+          value !== undefined && HANDED_ON.test(key) ? [[key, value]] : [],
+        ),
       ),
     },
   };

@@ -67,7 +67,9 @@ describe('architecture', () => {
     const runs = new Map(
       files.map((file) => {
         const text = (source.get(file) ?? '').replace(/import type[^;]*;/g, '').replace(/export type \{[^;]*;/g, '');
-        const targets = [...text.matchAll(/from\s*'(\.[^']+)'/g)].map(([, path = '']) => normalize(join(dirname(file), path)).replace(/\.js$/, '.ts'));
+        const targets = [...text.matchAll(/from\s*'(\.[^']+)'/g)].map(([, path = '']) =>
+          normalize(join(dirname(file), path)).replace(/\.js$/, '.ts'),
+        );
         return [file, targets] as const;
       }),
     );
@@ -93,7 +95,9 @@ describe('architecture', () => {
   });
 
   it('keeps files short', () => {
-    const long = files.map((file) => [relative(SRC, file), (source.get(file) ?? '').split('\n').length] as const).filter(([, lines]) => lines > MAX_LINES);
+    const long = files
+      .map((file) => [relative(SRC, file), (source.get(file) ?? '').split('\n').length] as const)
+      .filter(([, lines]) => lines > MAX_LINES);
     expect(long).toEqual([]);
   });
 
@@ -101,7 +105,9 @@ describe('architecture', () => {
     const escapes = files.flatMap((file) =>
       (source.get(file) ?? '')
         .split('\n')
-        .flatMap((line, at) => (/(: any\b|as any\b|@ts-ignore|@ts-expect-error)/.test(line) ? [`${file}:${at + 1}`] : [])),
+        .flatMap((line, at) =>
+          /(: any\b|as any\b|@ts-ignore|@ts-expect-error)/.test(line) ? [`${file}:${at + 1}`] : [],
+        ),
     );
     expect(escapes).toEqual([]);
   });

@@ -1,19 +1,23 @@
 /** npm run verify: the long checks. Without a name it lists them; with one it runs that one and prints its figures. */
-import type { Verification } from './verification.js';
+
 import { kpa } from './kpa/verify.js';
+import type { Verification } from './verification.js';
 
 const VERIFICATIONS: readonly Verification[] = [kpa];
 
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === undefined || name === '--help') {
     const width = Math.max(...VERIFICATIONS.map((verification) => verification.name.length));
-    for (const verification of VERIFICATIONS) console.log(`${verification.name.padEnd(width)}  ${verification.summary}`);
+    for (const verification of VERIFICATIONS)
+      console.log(`${verification.name.padEnd(width)}  ${verification.summary}`);
     console.log('\nrun one with: npm run verify -- NAME');
     return 0;
   }
   const verification = VERIFICATIONS.find((candidate) => candidate.name === name);
   if (!verification) {
-    console.error(`there is no verification "${name}"; there are: ${VERIFICATIONS.map((candidate) => candidate.name).join(', ')}`);
+    console.error(
+      `there is no verification "${name}"; there are: ${VERIFICATIONS.map((candidate) => candidate.name).join(', ')}`,
+    );
     return 2;
   }
   const began = performance.now();
@@ -22,7 +26,9 @@ async function main([name, ...args]: string[]): Promise<number> {
   for (const part of notRun) console.log(`not run: ${part}`);
   // what was asked for and did not run is not a success
   const holds = ok && notRun.length === 0;
-  console.log(`${name}: ${holds ? 'holds' : ok ? 'what ran holds, but not all of it ran' : 'DOES NOT HOLD'} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+  console.log(
+    `${name}: ${holds ? 'holds' : ok ? 'what ran holds, but not all of it ran' : 'DOES NOT HOLD'} (${((performance.now() - began) / 1000).toFixed(1)} s)`,
+  );
   return holds ? 0 : 1;
 }
 

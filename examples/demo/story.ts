@@ -15,9 +15,10 @@ export interface StoryOptions {
   readonly key: string;
   /** The folder of the digits example. */
   readonly folder: string;
+  /** Name of the model and endpoint; a platform that was used before needs a new one. */
+  readonly name: string;
   /** Tells what happens, as it happens. */
   tell(line: string): void;
-  /** Training jobs with these names end with this decision, or the story fails. */
   readonly requestsPerSecond?: number;
 }
 
@@ -78,8 +79,6 @@ const FRAGILE: Plan = {
 };
 
 const ENDPOINT = {
-  name: 'digits',
-  model: 'digits',
   scaling: { minReplicas: 0, maxReplicas: 2, concurrency: 32 },
   routing: { stickyHeader: 'x-user' },
   policy: {
@@ -104,22 +103,24 @@ const CHAPTER_MS = 280_000;
 
 /** Runs the story to its end and says whether all of it came as it should. */
 export async function runStory(options: StoryOptions): Promise<Account> {
-  const { client, tell } = options;
+  const { client, name, tell } = options;
   const began = performance.now();
   const data = await readHoldout(join(options.folder, 'holdout.json'));
   const requirements = lines(await readFile(join(options.folder, 'requirements.txt'), 'utf8'));
   const code = await uploadCode(client, options.folder);
-  await client.post('/api/v1/datasets/digits-holdout/versions', { stream: fileBody(await readFile(join(options.folder, 'holdout.json'))) });
-  await client.call('PUT', '/api/v1/models/digits', { json: {} }).catch(() => client.post('/api/v1/models', { json: { name: 'digits' } }).catch(() => undefined));
-  await client.put('/api/v1/endpoints/digits', { json: ENDPOINT });
-  tell(`endpoint "digits" waits for its first model; ${data.rows.length} held-out digits judge every candidate`);
+  await client.post('/api/v1/datasets/digits-holdout/versions', {
+    stream: fileBody(await readFile(join(options.folder, 'holdout.json'))),
+  });
+  await client.post('/api/v1/models', { json: { name } });
+  await client.put(`/api/v1/endpoints/${name}`, { json: { name, model: name, ...ENDPOINT } });
+  tell(`endpoint "${name}" waits for its first model; ${data.rows.length} held-out digits judge every candidate`);
 
   const run = (plan: Plan) => runChapter(options, plan, code, requirements);
   const chapters: Chapter[] = [await run(FIRST)];
   const traffic = startTraffic({
     url: client.url,
     key: options.key,
-    endpoint: 'digits',
+    endpoint: name,
     data,
     perSecond: options.requestsPerSecond ?? 250,
     isInjected: (status, message) => status === 500 && /out of (data )?bounds|indices element/i.test(message),
@@ -135,18 +136,44 @@ export async function runStory(options: StoryOptions): Promise<Account> {
   } finally {
     report = await traffic.stop();
   }
-  const serving = await servingNow(client);
-  const problems = chapters.filter((chapter) => chapter.decision !== chapter.expected).map((chapter) => `${chapter.title}: ${chapter.expected} was expected, it was ${chapter.decision} (${chapter.reason})`);
+  const serving = await servingNow(client, name);
+  const problems = chapters
+    .filter((chapter) => chapter.decision !== chapter.expected)
+    .map(
+      (chapter) => `${chapter.title}: ${chapter.expected} was expected, it was ${chapter.decision} (${chapter.reason})`,
+    );
   if (report.failed > 0) problems.push(`${report.failed} predictions failed: ${report.failures.join('; ')}`);
   if (report.answered + report.injected < 2000) problems.push(`only ${report.answered} predictions were answered`);
-  if (serving?.modelVersion !== chapters[1]?.version) problems.push(`version ${serving?.modelVersion} serves at the end, version ${chapters[1]?.version} should`);
-  return { ok: problems.length === 0, problems, chapters, traffic: report, serving, seconds: (performance.now() - began) / 1000 };
+  if (serving?.modelVersion !== chapters[1]?.version)
+    problems.push(`version ${serving?.modelVersion} serves at the end, version ${chapters[1]?.version} should`);
+  return {
+    ok: problems.length === 0,
+    problems,
+    chapters,
+    traffic: report,
+    serving,
+    seconds: (performance.now() - began) / 1000,
+  };
 }
 
-async function runChapter({ client, tell }: StoryOptions, plan: Plan, code: string, requirements: readonly string[]): Promise<Chapter> {
+async function runChapter(
+  { client, name, tell }: StoryOptions,
+  plan: Plan,
+  code: string,
+  requirements: readonly string[],
+): Promise<Chapter> {
   const began = performance.now();
   const submitted = await client.post<{ id: string }>('/api/v1/jobs', {
-    json: { name: plan.name, model: 'digits', code, entrypoint: 'train.py', requirements, params: plan.params, resources: { cpus: 1, memoryMb: 1024 }, timeLimitSec: 240 },
+    json: {
+      name: plan.name,
+      model: name,
+      code,
+      entrypoint: 'train.py',
+      requirements,
+      params: plan.params,
+      resources: { cpus: 1, memoryMb: 1024 },
+      timeLimitSec: 240,
+    },
   });
   const { id } = submitted.body;
   tell(`job ${plan.name} submitted`);
@@ -157,15 +184,20 @@ async function runChapter({ client, tell }: StoryOptions, plan: Plan, code: stri
   });
   const accuracy = job.metrics.accuracy ?? null;
   if (job.state !== 'succeeded') tell(`job ${plan.name} ${job.state}: ${job.reason}`);
-  else tell(`job ${plan.name} is version ${job.version}${accuracy === null ? '' : `, accuracy ${accuracy.toFixed(3)} by its own word`}`);
+  else
+    tell(
+      `job ${plan.name} is version ${job.version}${accuracy === null ? '' : `, accuracy ${accuracy.toFixed(3)} by its own word`}`,
+    );
   const promotion =
     job.state === 'succeeded'
       ? await waitFor(until, `the promotion of ${plan.name}`, async () => {
-          const { body } = await client.get<{ items?: Promotion[]; promotions?: Promotion[] }>('/api/v1/promotions', { query: { job: id } });
-          return (body.items ?? body.promotions ?? []).find((candidate) => candidate.endedAt);
+          const { body } = await client.get<{ promotions: Promotion[] }>('/api/v1/promotions', { query: { job: id } });
+          return body.promotions.find((candidate) => candidate.endedAt);
         })
       : undefined;
-  const rollout = promotion?.rolloutId ? (await client.get<Rollout>(`/api/v1/rollouts/${promotion.rolloutId}`)).body : undefined;
+  const rollout = promotion?.rolloutId
+    ? (await client.get<Rollout>(`/api/v1/rollouts/${promotion.rolloutId}`)).body
+    : undefined;
   const decision = promotion?.state ?? job.state;
   tell(`${plan.name}: ${decision.replace('_', ' ')}: ${promotion?.reason ?? job.reason}`);
   return {
@@ -178,13 +210,22 @@ async function runChapter({ client, tell }: StoryOptions, plan: Plan, code: stri
     expected: plan.expected,
     reason: promotion?.reason ?? job.reason,
     gates: promotion?.gates ?? [],
-    rollout: rollout ? { id: rollout.id, state: rollout.state, steps: rollout.events.map((event) => `${event.kind}: ${event.message}`) } : null,
+    rollout: rollout
+      ? {
+          id: rollout.id,
+          state: rollout.state,
+          steps: rollout.events.map((event) => `${event.kind}: ${event.message}`),
+        }
+      : null,
     seconds: (performance.now() - began) / 1000,
   };
 }
 
-async function servingNow(client: SluiceClient): Promise<Account['serving']> {
-  const { body } = await client.get<{ traffic: { revision: number; percent: number }[]; revisions: { number: number; modelVersion: number }[] }>('/api/v1/endpoints/digits');
+async function servingNow(client: SluiceClient, name: string): Promise<Account['serving']> {
+  const { body } = await client.get<{
+    traffic: { revision: number; percent: number }[];
+    revisions: { number: number; modelVersion: number }[];
+  }>(`/api/v1/endpoints/${name}`);
   const main = [...body.traffic].sort((a, b) => b.percent - a.percent)[0];
   const revision = body.revisions.find((candidate) => candidate.number === main?.revision);
   return revision ? { revision: revision.number, modelVersion: revision.modelVersion } : null;
@@ -201,7 +242,10 @@ async function uploadCode(client: SluiceClient, folder: string): Promise<string>
 }
 
 async function readHoldout(path: string): Promise<DigitRows> {
-  const set = JSON.parse(await readFile(path, 'utf8')) as { inputs: { shape: number[]; data: number[] }[]; expected: { data: number[] } };
+  const set = JSON.parse(await readFile(path, 'utf8')) as {
+    inputs: { shape: number[]; data: number[] }[];
+    expected: { data: number[] };
+  };
   const flat = (set.inputs[0]?.data ?? []).flat();
   const labels = set.expected.data;
   return { labels, rows: labels.map((_, at) => flat.slice(at * 64, at * 64 + 64)) };

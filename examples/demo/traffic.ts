@@ -58,7 +58,10 @@ export function startTraffic(options: TrafficOptions): Traffic {
     const at = serial % options.data.rows.length;
     const row = options.data.rows[at] ?? [];
     const ink = serial % BRIGHT_EVERY === 0 ? row.map((level) => level * 2) : row;
-    const body = JSON.stringify({ inputs: [{ name: 'X', datatype: 'FP32', shape: [1, 64], data: ink }], outputs: [{ name: 'label' }] });
+    const body = JSON.stringify({
+      inputs: [{ name: 'X', datatype: 'FP32', shape: [1, 64], data: ink }],
+      outputs: [{ name: 'label' }],
+    });
     const began = performance.now();
     count.sent++;
     try {
@@ -97,13 +100,21 @@ export function startTraffic(options: TrafficOptions): Traffic {
       await Promise.all(inFlight);
       agent.destroy();
       latencies.sort((a, b) => a - b);
-      const quantile = (q: number) => Number((latencies[Math.floor(q * (latencies.length - 1))] ?? Number.NaN).toFixed(2));
+      const quantile = (q: number) =>
+        Number((latencies[Math.floor(q * (latencies.length - 1))] ?? Number.NaN).toFixed(2));
       return { ...count, byRevision, failures, p50Ms: quantile(0.5), p99Ms: quantile(0.99) };
     },
   };
 }
 
-function post(agent: Agent, url: URL, path: string, key: string, user: string, body: string): Promise<{ status: number; revision: string; body: string }> {
+function post(
+  agent: Agent,
+  url: URL,
+  path: string,
+  key: string,
+  user: string,
+  body: string,
+): Promise<{ status: number; revision: string; body: string }> {
   return new Promise((resolve, reject) => {
     const sending = request(
       {
@@ -113,7 +124,12 @@ function post(agent: Agent, url: URL, path: string, key: string, user: string, b
         method: 'POST',
         path,
         timeout: 60_000,
-        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), 'x-user': user },
+        headers: {
+          authorization: `Bearer ${key}`,
+          'content-type': 'application/json',
+          'content-length': Buffer.byteLength(body),
+          'x-user': user,
+        },
       },
       (response) => {
         const chunks: Buffer[] = [];

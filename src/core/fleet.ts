@@ -1,8 +1,8 @@
 /** What runs replicas. Local processes ship now; a cluster's own machinery implements the same port. */
 import type { Signature } from '../protocol/signature.js';
+import type { Forward } from './inference/forward.js';
 import type { Lease, Waiting } from './inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from './inference/route.js';
-import type { Forward } from './inference/forward.js';
 import type { Artifact } from './models/model.js';
 
 export interface RevisionStatus {
@@ -18,7 +18,11 @@ export interface RevisionStatus {
   readonly message: string;
   /** True when the revision cannot start. */
   readonly failing: boolean;
-  readonly replicas: readonly { readonly id: string; readonly pid: number | null; readonly state: 'starting' | 'ready' | 'draining' }[];
+  readonly replicas: readonly {
+    readonly id: string;
+    readonly pid: number | null;
+    readonly state: 'starting' | 'ready' | 'draining';
+  }[];
 }
 
 export interface Fleet {

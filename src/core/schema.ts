@@ -1,8 +1,8 @@
 /** The tables, as the query builder sees them. The SQL that makes them is in platform/db/migrations. */
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely';
 import type { Signature } from '../protocol/signature.js';
-import type { Artifact, Lineage } from './models/model.js';
 import type { EndpointRouting, PromotionPolicy, Scaling, TrafficTarget } from './endpoints/endpoint.js';
+import type { Artifact, Lineage } from './models/model.js';
 import type { GateResult, PromotionState } from './promotions/promotion.js';
 import type { RolloutPlan, RolloutState } from './rollouts/rollout.js';
 import type { LogStream } from './training/runner.js';
@@ -116,7 +116,14 @@ export interface Schema {
     /** When it wants to be looked at next; the reconcile pass finds what is overdue. */
     next_at: When;
   };
-  rollout_events: { id: Generated<number>; rollout_id: string; at: When; kind: string; message: string; data: Json<Record<string, unknown>> };
+  rollout_events: {
+    id: Generated<number>;
+    rollout_id: string;
+    at: When;
+    kind: string;
+    message: string;
+    data: Json<Record<string, unknown>>;
+  };
   promotions: {
     id: string;
     project: string;
@@ -135,7 +142,16 @@ export interface Schema {
     created_at: When;
     ended_at: MaybeWhen;
   };
-  revision_status: { endpoint_id: string; revision: number; gateway: string; ready: number; starting: number; failing: boolean; message: string; updated_at: When };
+  revision_status: {
+    endpoint_id: string;
+    revision: number;
+    gateway: string;
+    ready: number;
+    starting: number;
+    failing: boolean;
+    message: string;
+    updated_at: When;
+  };
   revision_stats: {
     endpoint_id: string;
     revision: number;
@@ -171,8 +187,23 @@ export interface Schema {
     ended_at: MaybeWhen;
   };
   job_logs: { seq: Generated<number>; job_id: string; attempt: number; stream: LogStream; text: string; at: When };
-  job_metrics: { seq: Generated<number>; job_id: string; attempt: number; name: string; value: number; step: number | null; at: When };
-  events: { seq: Generated<number>; project: string; kind: string; subject: string; data: Json<Record<string, unknown>>; at: When };
+  job_metrics: {
+    seq: Generated<number>;
+    job_id: string;
+    attempt: number;
+    name: string;
+    value: number;
+    step: number | null;
+    at: When;
+  };
+  events: {
+    seq: Generated<number>;
+    project: string;
+    kind: string;
+    subject: string;
+    data: Json<Record<string, unknown>>;
+    at: When;
+  };
 }
 
 export type Db = Kysely<Schema>;

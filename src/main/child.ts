@@ -3,7 +3,9 @@ import { AppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 
 /** What the programs tell the supervisor over the IPC channel. */
-export type ChildMessage = { readonly kind: 'ready'; readonly url?: string } | { readonly kind: 'failed'; readonly error: string };
+export type ChildMessage =
+  | { readonly kind: 'ready'; readonly url?: string }
+  | { readonly kind: 'failed'; readonly error: string };
 
 /** How long a program whose supervisor is gone may take to end. */
 const ORPHAN_MS = 2000;

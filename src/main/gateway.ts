@@ -6,16 +6,15 @@ import { getRequestListener } from '@hono/node-server';
 import { systemClock } from '../clock.js';
 import type { Config } from '../config.js';
 import { ensureAdminKey, KeyTable } from '../core/access/store.js';
+import type { RevisionStatus } from '../core/fleet.js';
 import { newId } from '../core/id.js';
 import { RoutingTable } from '../core/inference/routing-table.js';
 import { Statistics } from '../core/inference/statistics.js';
-import type { RevisionStatus } from '../core/fleet.js';
 import { AppError, messageOf } from '../errors.js';
 import { createApp } from '../gateway/app.js';
 import { createDataPlane } from '../gateway/data-plane.js';
 import { Notifications } from '../gateway/notifications.js';
 import type { Services } from '../gateway/services.js';
-import { StatusReport } from './status-report.js';
 import type { Log } from '../log.js';
 import { createGatewayMetrics } from '../metrics.js';
 import { openBlobs } from '../platform/blobs/open.js';
@@ -30,12 +29,14 @@ import { openQueue } from '../platform/queue/open.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
 import { program } from './paths.js';
+import { StatusReport } from './status-report.js';
 
 const DATABASE_WAIT_MS = 60_000;
 
 /** Starts a gateway; resolves when it answers. */
 export async function startGateway(config: Config, log: Log): Promise<{ url: string; stop(): Promise<void> }> {
-  if (config.databaseUrl === undefined) throw new AppError('invalid', 'DATABASE_URL is not set: use `sluice up`, which brings a database along');
+  if (config.databaseUrl === undefined)
+    throw new AppError('invalid', 'DATABASE_URL is not set: use `sluice up`, which brings a database along');
   const clock = systemClock;
   const id = newId('gw');
   const database = openDatabase(config.databaseUrl, log, 20);
@@ -135,14 +136,19 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
   const app = createApp(services);
   const dataPlane = createDataPlane(services);
   const control = getRequestListener(app.fetch, { overrideGlobalObjects: false });
-  const server = createServer({ keepAliveTimeout: 75_000, headersTimeout: 20_000, requestTimeout: 0 }, (request, response) => {
-    const path = request.url ?? '/';
-    if (path.startsWith('/v2/') || path === '/v2') dataPlane(request, response);
-    else void control(request, response);
-  });
+  const server = createServer(
+    { keepAliveTimeout: 75_000, headersTimeout: 20_000, requestTimeout: 0 },
+    (request, response) => {
+      const path = request.url ?? '/';
+      if (path.startsWith('/v2/') || path === '/v2') dataPlane(request, response);
+      else void control(request, response);
+    },
+  );
   server.maxConnections = config.limits.maxConnections;
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(new AppError('invalid', `cannot listen on ${config.host}:${config.port}: ${error.message}`)));
+    server.once('error', (error) =>
+      reject(new AppError('invalid', `cannot listen on ${config.host}:${config.port}: ${error.message}`)),
+    );
     server.listen(config.port, config.host, resolve);
   });
   const { address, port, family } = server.address() as AddressInfo;

@@ -1,6 +1,7 @@
 /** Writes to Postgres what this gateway's replicas are doing, so that the rollouts know when a candidate is ready. */
-import type { RevisionStatus } from '../core/fleet.js';
+
 import { forgetGateway, writeStatus } from '../core/endpoints/status-store.js';
+import type { RevisionStatus } from '../core/fleet.js';
 import type { Db } from '../core/schema.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
@@ -56,7 +57,8 @@ export class StatusReport {
     try {
       await writeStatus(this.db, this.gateway, rows);
       // a revision without replicas needs no repeating
-      for (const row of rows) if (row.ready + row.starting === 0 && !row.failing) this.latest.delete(`${row.endpointId}/${row.revision}`);
+      for (const row of rows)
+        if (row.ready + row.starting === 0 && !row.failing) this.latest.delete(`${row.endpointId}/${row.revision}`);
     } catch (error) {
       for (const key of keys) this.dirty.add(key);
       this.log.debug('cannot report the replicas', { error: messageOf(error) });

@@ -6,13 +6,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { childEnv, type Config } from '../config.js';
+import { type Config, childEnv } from '../config.js';
 import { newKey } from '../core/access/key.js';
 import { AppError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { ChildMessage } from './child.js';
 import { program } from './paths.js';
-import { runForever, type Running } from './run-forever.js';
+import { type Running, runForever } from './run-forever.js';
 
 export interface Platform {
   readonly url: string;
@@ -40,7 +40,13 @@ export async function startPlatform(config: Config, log: Log): Promise<Platform>
       const postgres = await runForever('postgres', log, async () => {
         const server = await startEmbeddedPostgres({ folder: join(config.dataDir, 'postgres'), log });
         databaseUrl = server.url;
-        return { pid: server.pid, exited: server.exited.then(({ code, signal, lastLines }) => `${signal ?? `code ${code}`} ${lastLines.slice(-1).join('')}`), stop: () => server.stop() };
+        return {
+          pid: server.pid,
+          exited: server.exited.then(
+            ({ code, signal, lastLines }) => `${signal ?? `code ${code}`} ${lastLines.slice(-1).join('')}`,
+          ),
+          stop: () => server.stop(),
+        };
       });
       parts.push(postgres);
     }
@@ -48,7 +54,11 @@ export async function startPlatform(config: Config, log: Log): Promise<Platform>
     let url = '';
     const worker = runForever('worker', log, () => child('worker', { DATABASE_URL: databaseUrl }).ready);
     const gateway = runForever('gateway', log, async () => {
-      const started = child('gateway', { DATABASE_URL: databaseUrl, SLUICE_ADMIN_KEY: admin.key, SLUICE_PORT: String(port) });
+      const started = child('gateway', {
+        DATABASE_URL: databaseUrl,
+        SLUICE_ADMIN_KEY: admin.key,
+        SLUICE_PORT: String(port),
+      });
       const running = await started.ready;
       url = running.url;
       // a free port that was taken once is kept: clients have it
@@ -85,7 +95,10 @@ interface Child {
 }
 
 function child(name: 'gateway' | 'worker', env: Record<string, string | undefined>): { ready: Promise<Child> } {
-  const process_ = spawn(process.execPath, ['--enable-source-maps', program(name)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: childEnv(env) });
+  const process_ = spawn(process.execPath, ['--enable-source-maps', program(name)], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: childEnv(env),
+  });
   const exited = new Promise<string>((resolve) => {
     process_.once('error', (error) => resolve(error.message));
     process_.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));

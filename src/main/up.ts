@@ -29,8 +29,12 @@ export async function up(): Promise<number> {
     const platform = await starting;
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     const lines = [`Sluice is up at ${platform.url} (${seconds} s)`, `  API reference  ${platform.url}/docs`];
-    if (platform.firstStart) lines.push(`  admin key      ${platform.adminKey}   (shown this once; kept in ${platform.adminKeyFile})`);
-    else lines.push(`  admin key      ${platform.adminKeyFile ? `in ${platform.adminKeyFile}` : 'as set by SLUICE_ADMIN_KEY'}`);
+    if (platform.firstStart)
+      lines.push(`  admin key      ${platform.adminKey}   (shown this once; kept in ${platform.adminKeyFile})`);
+    else
+      lines.push(
+        `  admin key      ${platform.adminKeyFile ? `in ${platform.adminKeyFile}` : 'as set by SLUICE_ADMIN_KEY'}`,
+      );
     lines.push(`  data folder    ${config.dataDir}`, '');
     process.stdout.write(lines.join('\n'));
     await asked;

@@ -1,7 +1,8 @@
 /** The worker program: takes jobs from the queue, and keeps what is under way from being forgotten. */
+
+import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { createHash } from 'node:crypto';
 import { systemClock } from '../clock.js';
 import type { Config } from '../config.js';
 import { newId } from '../core/id.js';
@@ -33,7 +34,8 @@ const ATTEMPTS = 64;
 /** Starts a worker; resolves when it takes jobs. */
 export async function startWorker(config: Config, log: Log): Promise<{ stop(): Promise<void> }> {
   const { databaseUrl, redisUrl, training } = config;
-  if (databaseUrl === undefined) throw new AppError('invalid', 'DATABASE_URL is not set: use `sluice up`, which brings a database along');
+  if (databaseUrl === undefined)
+    throw new AppError('invalid', 'DATABASE_URL is not set: use `sluice up`, which brings a database along');
   const clock = systemClock;
   // two lives of a worker on one data folder have the same beginning of their names: the later one knows the earlier gone
   const machine = `${createHash('sha256').update(`${hostname()} ${config.dataDir}`).digest('hex').slice(0, 12)}/`;
@@ -62,7 +64,11 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   const runner = createLocalRunner({
     workFolder,
     cacheFolder: join(config.cacheDir, 'environments'),
-    capacity: { cpus: training.cpus ?? capacity.cpus, memoryMb: training.memoryMb ?? capacity.memoryMb, gpus: training.gpus ?? capacity.gpus },
+    capacity: {
+      cpus: training.cpus ?? capacity.cpus,
+      memoryMb: training.memoryMb ?? capacity.memoryMb,
+      gpus: training.gpus ?? capacity.gpus,
+    },
     baseEnv: training.baseEnv,
     python: training.python,
     stopGraceMs: training.stopGraceMs,

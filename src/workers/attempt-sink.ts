@@ -1,6 +1,6 @@
-import { type AttemptKey, appendLogs, appendMetrics, setPhase } from '../core/training/store.js';
-import type { AttemptSink, LogStream } from '../core/training/runner.js';
 import type { Db } from '../core/schema.js';
+import type { AttemptSink, LogStream } from '../core/training/runner.js';
+import { type AttemptKey, appendLogs, appendMetrics, setPhase } from '../core/training/store.js';
 
 const FLUSH_MS = 250;
 const MAX_LINES = 500;

@@ -1,10 +1,10 @@
 /** Finds what was written and never enqueued, and what a dead worker left running. Harmless to run anywhere, any time. */
 import type { Clock } from '../clock.js';
+import { forgetStatistics } from '../core/inference/statistics.js';
 import type { Enqueue } from '../core/jobs.js';
 import { PROMOTION_SILENCE_MS } from '../core/promotions/decide.js';
 import { disownPromotions, overduePromotions } from '../core/promotions/store.js';
 import { LOOK_EVERY_MS } from '../core/rollouts/advance.js';
-import { forgetStatistics } from '../core/inference/statistics.js';
 import { overdueRollouts } from '../core/rollouts/store.js';
 import type { Db } from '../core/schema.js';
 import { recoverJobs } from '../core/training/store.js';

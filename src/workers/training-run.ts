@@ -2,10 +2,17 @@
 import type { Clock } from '../clock.js';
 import type { Digest } from '../core/blobs.js';
 import type { Enqueue, JobHandler } from '../core/jobs.js';
+import { listPromotions } from '../core/promotions/store.js';
 import { type OutputDeps, registerOutputs } from '../core/training/outputs.js';
 import type { AttemptEnd, Runner } from '../core/training/runner.js';
-import { type AttemptKey, beat, claimJob, finishSucceeded, finishUnsuccessful, releaseJob } from '../core/training/store.js';
-import { listPromotions } from '../core/promotions/store.js';
+import {
+  type AttemptKey,
+  beat,
+  claimJob,
+  finishSucceeded,
+  finishUnsuccessful,
+  releaseJob,
+} from '../core/training/store.js';
 import { asAppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { createAttemptSink } from './attempt-sink.js';
@@ -45,12 +52,19 @@ export function createTrainingRun(deps: TrainingDeps): JobHandler<'training.run'
       await releaseJob(deps.db, key, messageOf(error)).catch(() => {});
     } finally {
       watch.stop();
-      await sink.close().catch((error) => deps.log.warn('log lines of a job were lost', { job: job.id, error: messageOf(error) }));
+      await sink
+        .close()
+        .catch((error) => deps.log.warn('log lines of a job were lost', { job: job.id, error: messageOf(error) }));
     }
   };
 }
 
-async function runAttempt(deps: TrainingDeps, job: Job, sink: ReturnType<typeof createAttemptSink>, signal: AbortSignal): Promise<AttemptEnd> {
+async function runAttempt(
+  deps: TrainingDeps,
+  job: Job,
+  sink: ReturnType<typeof createAttemptSink>,
+  signal: AbortSignal,
+): Promise<AttemptEnd> {
   const { spec } = job;
   try {
     const codePath = await deps.unpackCode(spec.code);
@@ -78,7 +92,13 @@ async function runAttempt(deps: TrainingDeps, job: Job, sink: ReturnType<typeof 
   }
 }
 
-async function finish(deps: TrainingDeps, job: Job, key: AttemptKey, end: AttemptEnd, sink: ReturnType<typeof createAttemptSink>): Promise<void> {
+async function finish(
+  deps: TrainingDeps,
+  job: Job,
+  key: AttemptKey,
+  end: AttemptEnd,
+  sink: ReturnType<typeof createAttemptSink>,
+): Promise<void> {
   if (end.kind === 'succeeded') {
     // the metrics of the version are read from what the sink wrote
     await sink.close();
@@ -101,7 +121,14 @@ async function succeed(deps: TrainingDeps, job: Job, key: AttemptKey, outputPath
   let version: number | null = null;
   if (model !== undefined) {
     try {
-      version = await registerOutputs(deps, { jobId: job.id, attempt: job.attempt, project: job.project, model, spec: job.spec, outputPath });
+      version = await registerOutputs(deps, {
+        jobId: job.id,
+        attempt: job.attempt,
+        project: job.project,
+        model,
+        spec: job.spec,
+        outputPath,
+      });
     } catch (error) {
       const failure = asAppError(error);
       if (failure.code !== 'invalid' && failure.code !== 'unsupported') throw error;
@@ -117,7 +144,12 @@ async function succeed(deps: TrainingDeps, job: Job, key: AttemptKey, outputPath
   return undefined;
 }
 
-async function conclude(deps: TrainingDeps, job: Job, key: AttemptKey, end: Parameters<typeof finishUnsuccessful>[2]): Promise<void> {
+async function conclude(
+  deps: TrainingDeps,
+  job: Job,
+  key: AttemptKey,
+  end: Parameters<typeof finishUnsuccessful>[2],
+): Promise<void> {
   const outcome = await finishUnsuccessful(deps.db, key, end);
   if (outcome === 'requeued') await deps.enqueue('training.run', { jobId: job.id }, { id: `${job.id}-${job.attempt}` });
   if (outcome === 'ended') await deps.runner.clean(job.id);
@@ -134,7 +166,11 @@ function watchAttempt(deps: TrainingDeps, key: AttemptKey, stop: AbortController
       else if (!mine) stop.abort(new Error('the attempt was given to another worker'));
     } catch (error) {
       // a database that is away for a while ends nothing; others take over only when it is back and we stay silent
-      deps.log.warn('cannot tell the database that an attempt lives', { job: key.id, silentMs: deps.clock.now() - silentSince, error: messageOf(error) });
+      deps.log.warn('cannot tell the database that an attempt lives', {
+        job: key.id,
+        silentMs: deps.clock.now() - silentSince,
+        error: messageOf(error),
+      });
     }
   }, BEAT_MS);
   return { stop: () => clearInterval(timer) };

@@ -18,7 +18,15 @@ export async function createKey(db: Db, input: NewKey): Promise<{ id: string; ke
   const id = newId('key');
   await db
     .insertInto('api_keys')
-    .values({ id, project: input.project, name: input.name, hash: hashKey(key), hint: keyHint(key), role: input.role, expires_at: input.expiresAt ?? null })
+    .values({
+      id,
+      project: input.project,
+      name: input.name,
+      hash: hashKey(key),
+      hint: keyHint(key),
+      role: input.role,
+      expires_at: input.expiresAt ?? null,
+    })
     .execute();
   await notifyKeys(db);
   return { id, key };
@@ -28,7 +36,14 @@ export async function createKey(db: Db, input: NewKey): Promise<{ id: string; ke
 export async function ensureAdminKey(db: Db, key: string): Promise<void> {
   await db
     .insertInto('api_keys')
-    .values({ id: newId('key'), project: 'default', name: 'admin', hash: hashKey(key), hint: keyHint(key), role: 'admin' })
+    .values({
+      id: newId('key'),
+      project: 'default',
+      name: 'admin',
+      hash: hashKey(key),
+      hint: keyHint(key),
+      role: 'admin',
+    })
     .onConflict((conflict) => conflict.column('hash').doNothing())
     .execute();
   await notifyKeys(db);
@@ -46,7 +61,8 @@ export async function revokeKey(db: Db, project: string, id: string): Promise<vo
     .where('id', '=', id)
     .where('revoked_at', 'is', null)
     .executeTakeFirst();
-  if (done.numUpdatedRows === 0n) throw new AppError('not_found', `there is no live key "${id}"`, { details: { key: id } });
+  if (done.numUpdatedRows === 0n)
+    throw new AppError('not_found', `there is no live key "${id}"`, { details: { key: id } });
   await notifyKeys(db);
 }
 
@@ -65,7 +81,10 @@ export class KeyTable {
     this.byHash = new Map(
       rows.map((row) => [
         row.hash,
-        { caller: { project: row.project, role: row.role, actor: row.name }, expiresAtMs: row.expires_at?.getTime() ?? Number.POSITIVE_INFINITY },
+        {
+          caller: { project: row.project, role: row.role, actor: row.name },
+          expiresAtMs: row.expires_at?.getTime() ?? Number.POSITIVE_INFINITY,
+        },
       ]),
     );
   }

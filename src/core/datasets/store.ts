@@ -13,11 +13,22 @@ export async function recordBlob(db: Db, project: string, digest: Digest, bytes:
 }
 
 export async function findBlob(db: Db, project: string, digest: Digest): Promise<{ bytes: number } | undefined> {
-  return db.selectFrom('blobs').select('bytes').where('project', '=', project).where('digest', '=', digest).executeTakeFirst();
+  return db
+    .selectFrom('blobs')
+    .select('bytes')
+    .where('project', '=', project)
+    .where('digest', '=', digest)
+    .executeTakeFirst();
 }
 
 /** Adds a version of a dataset; the bytes of the newest version again are that version. */
-export async function addDataset(db: Db, project: string, name: string, digest: Digest, bytes: number): Promise<{ version: number; created: boolean }> {
+export async function addDataset(
+  db: Db,
+  project: string,
+  name: string,
+  digest: Digest,
+  bytes: number,
+): Promise<{ version: number; created: boolean }> {
   for (let tries = 0; ; tries++) {
     const newest = await findDataset(db, project, name);
     if (newest?.digest === digest) return { version: newest.version, created: false };
@@ -33,7 +44,13 @@ export async function addDataset(db: Db, project: string, name: string, digest: 
 }
 
 export async function listDatasets(db: Db, project: string) {
-  return db.selectFrom('datasets').selectAll().where('project', '=', project).orderBy('name').orderBy('version', 'desc').execute();
+  return db
+    .selectFrom('datasets')
+    .selectAll()
+    .where('project', '=', project)
+    .orderBy('name')
+    .orderBy('version', 'desc')
+    .execute();
 }
 
 /** All versions of one dataset, newest first. */

@@ -8,16 +8,52 @@ export const scalingSchema = z
   .object({
     minReplicas: z.number().int().min(0).max(1000).default(0).describe('Replicas kept when idle; 0 scales to zero.'),
     maxReplicas: z.number().int().min(1).max(1000).default(2).describe('Most replicas of one revision.'),
-    concurrency: z.number().int().min(1).max(1000).default(64).describe('Requests that one replica handles at once, exactly.'),
-    targetUtilization: z.number().min(0.05).max(1).default(0.7).describe('Share of the concurrency that the autoscaler aims at.'),
-    stableWindowSec: z.number().int().min(6).max(3600).default(60).describe('Window that the autoscaler averages over, in seconds.'),
-    scaleDownDelaySec: z.number().int().min(0).max(3600).default(0).describe('Time that a lower load must hold before replicas go, in seconds.'),
-    scaleToZeroGraceSec: z.number().min(0).max(3600).default(30).describe('Time from idle to the end of the last replica, in seconds, after the stable window.'),
-    queueTimeoutSec: z.number().min(0.1).max(600).default(30).describe('Longest that a request waits for a replica, in seconds.'),
+    concurrency: z
+      .number()
+      .int()
+      .min(1)
+      .max(1000)
+      .default(64)
+      .describe('Requests that one replica handles at once, exactly.'),
+    targetUtilization: z
+      .number()
+      .min(0.05)
+      .max(1)
+      .default(0.7)
+      .describe('Share of the concurrency that the autoscaler aims at.'),
+    stableWindowSec: z
+      .number()
+      .int()
+      .min(6)
+      .max(3600)
+      .default(60)
+      .describe('Window that the autoscaler averages over, in seconds.'),
+    scaleDownDelaySec: z
+      .number()
+      .int()
+      .min(0)
+      .max(3600)
+      .default(0)
+      .describe('Time that a lower load must hold before replicas go, in seconds.'),
+    scaleToZeroGraceSec: z
+      .number()
+      .min(0)
+      .max(3600)
+      .default(30)
+      .describe('Time from idle to the end of the last replica, in seconds, after the stable window.'),
+    queueTimeoutSec: z
+      .number()
+      .min(0.1)
+      .max(600)
+      .default(30)
+      .describe('Longest that a request waits for a replica, in seconds.'),
     threads: z.number().int().min(1).max(256).default(1).describe('Threads of the inference engine in each replica.'),
   })
   .strict()
-  .refine((scaling) => scaling.minReplicas <= scaling.maxReplicas, { message: 'must be at most maxReplicas', path: ['minReplicas'] });
+  .refine((scaling) => scaling.minReplicas <= scaling.maxReplicas, {
+    message: 'must be at most maxReplicas',
+    path: ['minReplicas'],
+  });
 
 export const routingSchema = z
   .object({
@@ -26,14 +62,20 @@ export const routingSchema = z
       .regex(/^[A-Za-z0-9-]{1,64}$/, 'must be a header name')
       .transform((name) => name.toLowerCase())
       .optional()
-      .describe('Requests with the same value of this header keep their revision while traffic moves (each value changes at most once).'),
+      .describe(
+        'Requests with the same value of this header keep their revision while traffic moves (each value changes at most once).',
+      ),
   })
   .strict();
 
 export const policySchema = z
   .object({
     auto: z.boolean().default(true).describe('Whether a succeeded job of the model starts a promotion on its own.'),
-    gates: z.array(gateSchema).max(32).default([{ kind: 'signature' }]).describe('Checked in this order; the model is always loaded in the real runtime first.'),
+    gates: z
+      .array(gateSchema)
+      .max(32)
+      .default([{ kind: 'signature' }])
+      .describe('Checked in this order; the model is always loaded in the real runtime first.'),
     rollout: rolloutPlanSchema.prefault({}),
   })
   .strict();
@@ -42,7 +84,10 @@ export const endpointSpecSchema = z
   .object({
     name: NAME.describe('The stable name that clients call.'),
     model: NAME.describe('The model whose versions it serves.'),
-    access: z.enum(['key', 'public']).default('key').describe('Who may predict: holders of a key, or anyone who reaches the gateway.'),
+    access: z
+      .enum(['key', 'public'])
+      .default('key')
+      .describe('Who may predict: holders of a key, or anyone who reaches the gateway.'),
     scaling: scalingSchema.prefault({}),
     routing: routingSchema.prefault({}),
     policy: policySchema.prefault({}),
@@ -57,18 +102,21 @@ export const trafficTargetSchema = z
   })
   .strict();
 
-export const trafficSchema = z.array(trafficTargetSchema).max(64).superRefine((targets, context) => {
-  const sum = targets.reduce((total, target) => total + target.percent, 0);
-  if (targets.length > 0 && Math.abs(sum - 100) > 1e-6) {
-    context.addIssue({ code: 'custom', message: `percents must add up to 100, not ${Number(sum.toFixed(6))}` });
-  }
-  const revisions = targets.map((target) => target.revision);
-  const twice = revisions.find((revision, at) => revisions.indexOf(revision) !== at);
-  if (twice !== undefined) context.addIssue({ code: 'custom', message: `revision ${twice} is named twice` });
-  const tags = targets.flatMap((target) => (target.tag ? [target.tag] : []));
-  const tagTwice = tags.find((tag, at) => tags.indexOf(tag) !== at);
-  if (tagTwice !== undefined) context.addIssue({ code: 'custom', message: `tag ${tagTwice} is used twice` });
-});
+export const trafficSchema = z
+  .array(trafficTargetSchema)
+  .max(64)
+  .superRefine((targets, context) => {
+    const sum = targets.reduce((total, target) => total + target.percent, 0);
+    if (targets.length > 0 && Math.abs(sum - 100) > 1e-6) {
+      context.addIssue({ code: 'custom', message: `percents must add up to 100, not ${Number(sum.toFixed(6))}` });
+    }
+    const revisions = targets.map((target) => target.revision);
+    const twice = revisions.find((revision, at) => revisions.indexOf(revision) !== at);
+    if (twice !== undefined) context.addIssue({ code: 'custom', message: `revision ${twice} is named twice` });
+    const tags = targets.flatMap((target) => (target.tag ? [target.tag] : []));
+    const tagTwice = tags.find((tag, at) => tags.indexOf(tag) !== at);
+    if (tagTwice !== undefined) context.addIssue({ code: 'custom', message: `tag ${tagTwice} is used twice` });
+  });
 
 export type Scaling = z.infer<typeof scalingSchema>;
 export type EndpointRouting = z.infer<typeof routingSchema>;

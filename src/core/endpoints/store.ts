@@ -37,8 +37,14 @@ export async function createEndpointIn(tx: Db, project: string, spec: EndpointSp
     })
     .onConflict((conflict) => conflict.doNothing())
     .executeTakeFirst();
-  if (made.numInsertedOrUpdatedRows === 0n) throw new AppError('conflict', `endpoint "${spec.name}" exists already`, { details: { endpoint: spec.name } });
-  await emit(tx, { project, kind: 'endpoint.created', subject: `endpoint/${spec.name}`, data: { endpoint: spec.name, model: spec.model } });
+  if (made.numInsertedOrUpdatedRows === 0n)
+    throw new AppError('conflict', `endpoint "${spec.name}" exists already`, { details: { endpoint: spec.name } });
+  await emit(tx, {
+    project,
+    kind: 'endpoint.created',
+    subject: `endpoint/${spec.name}`,
+    data: { endpoint: spec.name, model: spec.model },
+  });
   await notifyRouting(tx, id);
   return id;
 }
@@ -48,22 +54,42 @@ export async function updateEndpoint(db: Db, project: string, spec: EndpointSpec
   await db.transaction().execute(async (tx) => {
     const endpoint = await getEndpoint(tx, project, spec.name);
     if (endpoint.model !== spec.model) {
-      throw new AppError('invalid', `endpoint "${spec.name}" serves model "${endpoint.model}"; it cannot change to "${spec.model}"`, {
-        details: { field: 'model', value: spec.model },
-      });
+      throw new AppError(
+        'invalid',
+        `endpoint "${spec.name}" serves model "${endpoint.model}"; it cannot change to "${spec.model}"`,
+        {
+          details: { field: 'model', value: spec.model },
+        },
+      );
     }
     await tx
       .updateTable('endpoints')
-      .set({ access: spec.access, scaling: JSON.stringify(spec.scaling), routing: JSON.stringify(spec.routing), policy: JSON.stringify(spec.policy) })
+      .set({
+        access: spec.access,
+        scaling: JSON.stringify(spec.scaling),
+        routing: JSON.stringify(spec.routing),
+        policy: JSON.stringify(spec.policy),
+      })
       .where('id', '=', endpoint.id)
       .execute();
-    await emit(tx, { project, kind: 'endpoint.updated', subject: `endpoint/${spec.name}`, data: { endpoint: spec.name } });
+    await emit(tx, {
+      project,
+      kind: 'endpoint.updated',
+      subject: `endpoint/${spec.name}`,
+      data: { endpoint: spec.name },
+    });
     await notifyRouting(tx, endpoint.id);
   });
 }
 
 export async function listEndpoints(db: Db, project: string) {
-  return db.selectFrom('endpoints').selectAll().where('project', '=', project).where('deleted_at', 'is', null).orderBy('name').execute();
+  return db
+    .selectFrom('endpoints')
+    .selectAll()
+    .where('project', '=', project)
+    .where('deleted_at', 'is', null)
+    .orderBy('name')
+    .execute();
 }
 
 export async function getEndpoint(db: Db, project: string, name: string) {
@@ -85,15 +111,30 @@ export async function deleteEndpoint(db: Db, project: string, name: string, acto
     const now = new Date();
     const reason = `endpoint deleted by ${actor}`;
     await tx.updateTable('endpoints').set({ deleted_at: now }).where('id', '=', endpoint.id).execute();
-    await tx.updateTable('rollouts').set({ state: 'aborted', reason, ended_at: now }).where('endpoint_id', '=', endpoint.id).where('ended_at', 'is', null).execute();
-    await tx.updateTable('promotions').set({ state: 'aborted', reason, ended_at: now }).where('endpoint_id', '=', endpoint.id).where('ended_at', 'is', null).execute();
+    await tx
+      .updateTable('rollouts')
+      .set({ state: 'aborted', reason, ended_at: now })
+      .where('endpoint_id', '=', endpoint.id)
+      .where('ended_at', 'is', null)
+      .execute();
+    await tx
+      .updateTable('promotions')
+      .set({ state: 'aborted', reason, ended_at: now })
+      .where('endpoint_id', '=', endpoint.id)
+      .where('ended_at', 'is', null)
+      .execute();
     await emit(tx, { project, kind: 'endpoint.deleted', subject: `endpoint/${name}`, data: { endpoint: name, actor } });
     await notifyRouting(tx, endpoint.id);
   });
 }
 
 export async function listRevisions(db: Db, endpointId: string) {
-  return db.selectFrom('revisions').selectAll().where('endpoint_id', '=', endpointId).orderBy('number', 'desc').execute();
+  return db
+    .selectFrom('revisions')
+    .selectAll()
+    .where('endpoint_id', '=', endpointId)
+    .orderBy('number', 'desc')
+    .execute();
 }
 
 export interface NewRevision {
@@ -107,7 +148,13 @@ export interface NewRevision {
 
 /** Makes the next revision of an endpoint from a model version, with no traffic yet. Within the caller's transaction. */
 export async function createRevision(tx: Db, input: NewRevision): Promise<number> {
-  const endpoint = await tx.selectFrom('endpoints').selectAll().where('id', '=', input.endpointId).where('deleted_at', 'is', null).forUpdate().executeTakeFirst();
+  const endpoint = await tx
+    .selectFrom('endpoints')
+    .selectAll()
+    .where('id', '=', input.endpointId)
+    .where('deleted_at', 'is', null)
+    .forUpdate()
+    .executeTakeFirst();
   if (!endpoint) throw new AppError('not_found', 'the endpoint was deleted');
   const version = await getVersion(tx, endpoint.project, endpoint.model, input.version);
   const number = endpoint.last_revision + 1;
@@ -148,17 +195,30 @@ export interface TrafficChange {
 /** Sets an endpoint's traffic whole. Within the caller's transaction. Answers the new generation. */
 export async function setTraffic(tx: Db, change: TrafficChange): Promise<number> {
   const parsed = trafficSchema.safeParse(change.targets);
-  if (!parsed.success) throw new AppError('invalid', `traffic: ${parsed.error.issues.map((issue) => issue.message).join('; ')}`);
-  const endpoint = await tx.selectFrom('endpoints').selectAll().where('id', '=', change.endpointId).where('deleted_at', 'is', null).forUpdate().executeTakeFirst();
+  if (!parsed.success)
+    throw new AppError('invalid', `traffic: ${parsed.error.issues.map((issue) => issue.message).join('; ')}`);
+  const endpoint = await tx
+    .selectFrom('endpoints')
+    .selectAll()
+    .where('id', '=', change.endpointId)
+    .where('deleted_at', 'is', null)
+    .forUpdate()
+    .executeTakeFirst();
   if (!endpoint) throw new AppError('not_found', 'the endpoint was deleted');
   if (change.expectGeneration !== undefined && change.expectGeneration !== endpoint.generation) {
-    throw new AppError('conflict', `traffic of "${endpoint.name}" is at generation ${endpoint.generation}, not ${change.expectGeneration}: read it again`, {
-      details: { generation: endpoint.generation },
-    });
+    throw new AppError(
+      'conflict',
+      `traffic of "${endpoint.name}" is at generation ${endpoint.generation}, not ${change.expectGeneration}: read it again`,
+      {
+        details: { generation: endpoint.generation },
+      },
+    );
   }
   for (const target of parsed.data) {
     if (target.revision > endpoint.last_revision) {
-      throw new AppError('not_found', `endpoint "${endpoint.name}" has no revision ${target.revision}`, { details: { revision: target.revision } });
+      throw new AppError('not_found', `endpoint "${endpoint.name}" has no revision ${target.revision}`, {
+        details: { revision: target.revision },
+      });
     }
   }
   const generation = endpoint.generation + 1;
@@ -180,7 +240,13 @@ export async function setTraffic(tx: Db, change: TrafficChange): Promise<number>
 
 /** Traffic settings of an endpoint, newest first: what served at any time, and why. */
 export async function trafficHistory(db: Db, endpointId: string, limit = 200) {
-  return db.selectFrom('traffic_changes').selectAll().where('endpoint_id', '=', endpointId).orderBy('generation', 'desc').limit(limit).execute();
+  return db
+    .selectFrom('traffic_changes')
+    .selectAll()
+    .where('endpoint_id', '=', endpointId)
+    .orderBy('generation', 'desc')
+    .limit(limit)
+    .execute();
 }
 
 /** The traffic setting that was in force at a moment; undefined when the endpoint had none yet. */
@@ -197,6 +263,11 @@ export async function trafficAt(db: Db, endpointId: string, at: Date) {
 
 /** Keeps a revision warm until then (null: no longer). Within the caller's transaction. */
 export async function keepWarm(tx: Db, endpointId: string, revision: number, until: Date | null): Promise<void> {
-  await tx.updateTable('revisions').set({ warm_until: until }).where('endpoint_id', '=', endpointId).where('number', '=', revision).execute();
+  await tx
+    .updateTable('revisions')
+    .set({ warm_until: until })
+    .where('endpoint_id', '=', endpointId)
+    .where('number', '=', revision)
+    .execute();
   await notifyRouting(tx, endpointId);
 }

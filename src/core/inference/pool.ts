@@ -98,7 +98,8 @@ export class ReplicaPool {
   /** The replica with the least to do, for a scale-down. */
   idlest(): string | undefined {
     let best: Member | undefined;
-    for (const member of this.members.values()) if (!member.draining && (!best || member.busy < best.busy)) best = member;
+    for (const member of this.members.values())
+      if (!member.draining && (!best || member.busy < best.busy)) best = member;
     return best?.replica.id;
   }
 
@@ -106,7 +107,9 @@ export class ReplicaPool {
   lease(): Lease | Waiting {
     const member = this.waiters.size === 0 ? this.leastLoaded() : undefined;
     if (!member && this.waiters.size >= this.options.queueLimit) {
-      throw new AppError('overloaded', `${this.waiters.size} requests wait for a replica already, which is the bound`, { retryAfterSec: 1 });
+      throw new AppError('overloaded', `${this.waiters.size} requests wait for a replica already, which is the bound`, {
+        retryAfterSec: 1,
+      });
     }
     this.options.onDemand(1);
     return member ? this.take(member) : this.wait();
@@ -123,7 +126,10 @@ export class ReplicaPool {
       const waiter: Waiter = {
         resolve,
         reject,
-        timer: setTimeout(() => this.leave(waiter, new AppError('not_ready', this.options.explain(), { retryAfterSec: 1 })), this.options.queueTimeoutMs),
+        timer: setTimeout(
+          () => this.leave(waiter, new AppError('not_ready', this.options.explain(), { retryAfterSec: 1 })),
+          this.options.queueTimeoutMs,
+        ),
       };
       this.waiters.add(waiter);
       cancel = () => this.leave(waiter, new AppError('cancelled', 'the request was cancelled while it waited'));

@@ -30,7 +30,10 @@ export function predict(fleet: Fleet, revision: RevisionRoute, call: Call, optio
     stopped ??= error;
     current?.cancel();
   };
-  const timer = setTimeout(() => stop(new AppError('timeout', `no answer within ${options.timeoutMs} ms`)), options.timeoutMs);
+  const timer = setTimeout(
+    () => stop(new AppError('timeout', `no answer within ${options.timeoutMs} ms`)),
+    options.timeoutMs,
+  );
 
   const attempt = async (): Promise<Reply> => {
     const got: Lease | Waiting = fleet.lease(revision);

@@ -1,6 +1,7 @@
 /** Which revision answers a request: pin, then tag, then sticky hash, then weighted chance. Pure. */
-import type { Signature } from '../../protocol/signature.js';
+
 import { AppError } from '../../errors.js';
+import type { Signature } from '../../protocol/signature.js';
 import type { Scaling } from '../endpoints/endpoint.js';
 import type { Artifact } from '../models/model.js';
 
@@ -49,16 +50,25 @@ export interface RouteRequest {
 export function chooseRevision(endpoint: EndpointRoute, request: RouteRequest): RevisionRoute {
   if (request.pin !== undefined) {
     const pinned = endpoint.revisions.get(Number(request.pin));
-    if (!pinned) throw new AppError('not_found', `endpoint "${endpoint.name}" has no revision "${request.pin}"`, { details: { revision: request.pin } });
+    if (!pinned)
+      throw new AppError('not_found', `endpoint "${endpoint.name}" has no revision "${request.pin}"`, {
+        details: { revision: request.pin },
+      });
     return pinned;
   }
   if (request.tag !== undefined) {
     const tagged = endpoint.targets.find((target) => target.tag === request.tag);
-    if (!tagged) throw new AppError('not_found', `endpoint "${endpoint.name}" has no traffic target with tag "${request.tag}"`, { details: { tag: request.tag } });
+    if (!tagged)
+      throw new AppError('not_found', `endpoint "${endpoint.name}" has no traffic target with tag "${request.tag}"`, {
+        details: { tag: request.tag },
+      });
     return tagged.revision;
   }
   const only = endpoint.targets[0];
-  if (!only) throw new AppError('not_ready', `endpoint "${endpoint.name}" has no revision with traffic yet`, { retryAfterSec: 1 });
+  if (!only)
+    throw new AppError('not_ready', `endpoint "${endpoint.name}" has no revision with traffic yet`, {
+      retryAfterSec: 1,
+    });
   if (endpoint.targets.length === 1) return only.revision;
   return request.stickyKey === undefined
     ? byChance(endpoint.targets, request.random)

@@ -53,7 +53,8 @@ export class RoutingTable {
   private put(id: string, route: EndpointRoute | undefined): void {
     const before = this.byId.get(id);
     // a name may have passed to a newer endpoint meanwhile; that one keeps it
-    if (before && this.find(before.project, before.name)?.id === id) this.byName.delete(`${before.project}/${before.name}`);
+    if (before && this.find(before.project, before.name)?.id === id)
+      this.byName.delete(`${before.project}/${before.name}`);
     if (route) {
       this.byId.set(id, route);
       this.byName.set(`${route.project}/${route.name}`, route);
@@ -79,9 +80,21 @@ async function readRoutes(db: Db, endpointId?: string): Promise<EndpointRoute[]>
         .selectFrom('revisions as r')
         .innerJoin('endpoints as e', 'e.id', 'r.endpoint_id')
         .innerJoin('model_versions as v', (join) =>
-          join.onRef('v.project', '=', 'e.project').onRef('v.model', '=', 'r.model').onRef('v.version', '=', 'r.model_version'),
+          join
+            .onRef('v.project', '=', 'e.project')
+            .onRef('v.model', '=', 'r.model')
+            .onRef('v.version', '=', 'r.model_version'),
         )
-        .select(['r.endpoint_id', 'r.number', 'r.model_version', 'r.artifact', 'r.framework', 'r.scaling', 'r.warm_until', 'v.signature'])
+        .select([
+          'r.endpoint_id',
+          'r.number',
+          'r.model_version',
+          'r.artifact',
+          'r.framework',
+          'r.scaling',
+          'r.warm_until',
+          'v.signature',
+        ])
         .where('e.deleted_at', 'is', null)
         .$if(endpointId !== undefined, (query) => query.where('e.id', '=', endpointId as string))
         .execute();

@@ -1,6 +1,6 @@
 /** What each revision answered, counted in memory by second and written to Postgres, where the rollouts read it. */
 import { sql } from 'kysely';
-import { addStats, type ArmStats, LATENCY_BOUNDS_MS, latencyBucket, NO_STATS } from '../rollouts/analysis.js';
+import { type ArmStats, addStats, LATENCY_BOUNDS_MS, latencyBucket, NO_STATS } from '../rollouts/analysis.js';
 import type { Db } from '../schema.js';
 
 interface Count {
@@ -20,7 +20,12 @@ export class Statistics {
     const key = `${endpointId}/${revision}/${second}`;
     let entry = this.counts.get(key);
     if (!entry) {
-      entry = { endpointId, revision, second, count: { requests: 0, errors: 0, latency: new Array<number>(LATENCY_BOUNDS_MS.length + 1).fill(0) } };
+      entry = {
+        endpointId,
+        revision,
+        second,
+        count: { requests: 0, errors: 0, latency: new Array<number>(LATENCY_BOUNDS_MS.length + 1).fill(0) },
+      };
       this.counts.set(key, entry);
     }
     entry.count.requests++;
@@ -59,7 +64,13 @@ export class Statistics {
 }
 
 /** The counts of one revision over all gateways, from `since` (inclusive) on. */
-export async function readStats(db: Db, endpointId: string, revision: number, since: Date, until?: Date): Promise<ArmStats> {
+export async function readStats(
+  db: Db,
+  endpointId: string,
+  revision: number,
+  since: Date,
+  until?: Date,
+): Promise<ArmStats> {
   const rows = await db
     .selectFrom('revision_stats')
     .select(['requests', 'errors', 'latency'])

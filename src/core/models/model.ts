@@ -10,7 +10,10 @@ export const artifactFileSchema = z
       .min(1)
       .max(1024)
       .refine(
-        (path) => !path.startsWith('/') && !path.includes('\\') && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..'),
+        (path) =>
+          !path.startsWith('/') &&
+          !path.includes('\\') &&
+          path.split('/').every((part) => part !== '' && part !== '.' && part !== '..'),
         'must be a plain relative path',
       ),
     digest: z.string().regex(DIGEST_PATTERN, 'must be sha256: and 64 hex digits'),
@@ -62,7 +65,9 @@ export function artifactOf(files: readonly ArtifactFile[]): Artifact {
 }
 
 /** The file of an artifact that a model server is pointed at, and the framework that it means; undefined when none is known. */
-export function entryFile(files: readonly { readonly path: string }[]): { path: string; framework: 'onnx' } | undefined {
+export function entryFile(
+  files: readonly { readonly path: string }[],
+): { path: string; framework: 'onnx' } | undefined {
   const models = files.filter((file) => file.path.endsWith('.onnx'));
   const entry = models.find((file) => file.path === 'model.onnx') ?? (models.length === 1 ? models[0] : undefined);
   return entry && { path: entry.path, framework: 'onnx' };

@@ -1,6 +1,7 @@
 /** The registry: models, their immutable versions, and aliases that move by compare-and-set and remember where they were. */
-import type { Signature } from '../../protocol/signature.js';
+
 import { AppError } from '../../errors.js';
+import type { Signature } from '../../protocol/signature.js';
 import { emit } from '../events/store.js';
 import type { Db } from '../schema.js';
 import type { Artifact, Lineage } from './model.js';
@@ -47,7 +48,12 @@ export async function registerVersion(db: Db, input: NewVersion): Promise<{ vers
       .executeTakeFirst();
     if (before) return { version: before.version, created: false };
     const version = model.last_version + 1;
-    await tx.updateTable('models').set({ last_version: version }).where('project', '=', input.project).where('name', '=', input.model).execute();
+    await tx
+      .updateTable('models')
+      .set({ last_version: version })
+      .where('project', '=', input.project)
+      .where('name', '=', input.model)
+      .execute();
     await tx
       .insertInto('model_versions')
       .values({
@@ -88,13 +94,24 @@ export async function listModels(db: Db, project: string) {
 }
 
 export async function getModel(db: Db, project: string, name: string) {
-  const model = await db.selectFrom('models').selectAll().where('project', '=', project).where('name', '=', name).executeTakeFirst();
+  const model = await db
+    .selectFrom('models')
+    .selectAll()
+    .where('project', '=', project)
+    .where('name', '=', name)
+    .executeTakeFirst();
   if (!model) throw new AppError('not_found', `there is no model "${name}"`, { details: { model: name } });
   return model;
 }
 
 export async function listVersions(db: Db, project: string, model: string) {
-  return db.selectFrom('model_versions').selectAll().where('project', '=', project).where('model', '=', model).orderBy('version', 'desc').execute();
+  return db
+    .selectFrom('model_versions')
+    .selectAll()
+    .where('project', '=', project)
+    .where('model', '=', model)
+    .orderBy('version', 'desc')
+    .execute();
 }
 
 export async function getVersion(db: Db, project: string, model: string, version: number) {
@@ -105,12 +122,19 @@ export async function getVersion(db: Db, project: string, model: string, version
     .where('model', '=', model)
     .where('version', '=', version)
     .executeTakeFirst();
-  if (!row) throw new AppError('not_found', `model "${model}" has no version ${version}`, { details: { model, version } });
+  if (!row)
+    throw new AppError('not_found', `model "${model}" has no version ${version}`, { details: { model, version } });
   return row;
 }
 
 export async function listAliases(db: Db, project: string, model: string) {
-  return db.selectFrom('model_aliases').selectAll().where('project', '=', project).where('model', '=', model).orderBy('alias').execute();
+  return db
+    .selectFrom('model_aliases')
+    .selectAll()
+    .where('project', '=', project)
+    .where('model', '=', model)
+    .orderBy('alias')
+    .execute();
 }
 
 export async function aliasHistory(db: Db, project: string, model: string, alias: string) {
@@ -146,7 +170,13 @@ export async function moveAlias(db: Db, move: AliasMove): Promise<void> {
 export async function moveAliasIn(tx: Db, move: AliasMove): Promise<void> {
   const { project, model, alias, to } = move;
   // the model's row is the lock: an alias that does not exist yet has no row to lock
-  const owner = await tx.selectFrom('models').select('name').where('project', '=', project).where('name', '=', model).forUpdate().executeTakeFirst();
+  const owner = await tx
+    .selectFrom('models')
+    .select('name')
+    .where('project', '=', project)
+    .where('name', '=', model)
+    .forUpdate()
+    .executeTakeFirst();
   if (!owner) throw new AppError('not_found', `there is no model "${model}"`, { details: { model } });
   if (to !== null) await getVersion(tx, project, model, to);
   const current = await tx
@@ -160,21 +190,35 @@ export async function moveAliasIn(tx: Db, move: AliasMove): Promise<void> {
   if (move.expect !== undefined && move.expect !== from) {
     const is = from === null ? 'does not exist' : `names version ${from}`;
     const expected = move.expect === null ? 'not to exist' : `to name version ${move.expect}`;
-    throw new AppError('conflict', `alias "${alias}" of model "${model}" ${is}; it was expected ${expected}`, { details: { alias, current: from } });
+    throw new AppError('conflict', `alias "${alias}" of model "${model}" ${is}; it was expected ${expected}`, {
+      details: { alias, current: from },
+    });
   }
   if (from === to) return;
   if (to === null) {
-    await tx.deleteFrom('model_aliases').where('project', '=', project).where('model', '=', model).where('alias', '=', alias).execute();
+    await tx
+      .deleteFrom('model_aliases')
+      .where('project', '=', project)
+      .where('model', '=', model)
+      .where('alias', '=', alias)
+      .execute();
   } else {
     await tx
       .insertInto('model_aliases')
       .values({ project, model, alias, version: to })
-      .onConflict((conflict) => conflict.columns(['project', 'model', 'alias']).doUpdateSet({ version: to, updated_at: new Date() }))
+      .onConflict((conflict) =>
+        conflict.columns(['project', 'model', 'alias']).doUpdateSet({ version: to, updated_at: new Date() }),
+      )
       .execute();
   }
   await tx
     .insertInto('alias_changes')
     .values({ project, model, alias, from_version: from, to_version: to, actor: move.actor, reason: move.reason })
     .execute();
-  await emit(tx, { project, kind: 'alias.moved', subject: `model/${model}`, data: { model, alias, from, to, reason: move.reason } });
+  await emit(tx, {
+    project,
+    kind: 'alias.moved',
+    subject: `model/${model}`,
+    data: { model, alias, from, to, reason: move.reason },
+  });
 }

@@ -1,6 +1,7 @@
 /** One promotion from claim to its end or its rollout. */
-import type { Enqueue } from '../jobs.js';
+
 import { createRevision, setTraffic } from '../endpoints/store.js';
+import type { Enqueue } from '../jobs.js';
 import { getVersion } from '../models/store.js';
 import { crown, rolloutInFlight, startRollout } from '../rollouts/store.js';
 import type { Db } from '../schema.js';
@@ -22,7 +23,11 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
   const { db, owner } = deps;
   const promotion = await claimPromotion(db, id, owner, PROMOTION_SILENCE_MS);
   if (!promotion) return;
-  const endpoint = await db.selectFrom('endpoints').selectAll().where('id', '=', promotion.endpoint_id).executeTakeFirstOrThrow();
+  const endpoint = await db
+    .selectFrom('endpoints')
+    .selectAll()
+    .where('id', '=', promotion.endpoint_id)
+    .executeTakeFirstOrThrow();
   const version = await getVersion(db, promotion.project, promotion.model, promotion.version);
   const serving = await servingNow(db, promotion.endpoint_id);
 
@@ -36,7 +41,12 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
   try {
     const outcome = await runGates(
       deps,
-      { project: promotion.project, gates: endpoint.policy.gates, candidate: { artifact: version.artifact, metrics: version.metrics }, serving },
+      {
+        project: promotion.project,
+        gates: endpoint.policy.gates,
+        candidate: { artifact: version.artifact, metrics: version.metrics },
+        serving,
+      },
       async (soFar) => {
         results = [...soFar];
         await note();
@@ -45,7 +55,11 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
     );
     stop.throwIfAborted();
     if (!outcome.passed) {
-      await db.transaction().execute((tx) => settlePromotion(tx, id, { state: 'rejected', reason: outcome.reason, from: ['gating'], owner }));
+      await db
+        .transaction()
+        .execute((tx) =>
+          settlePromotion(tx, id, { state: 'rejected', reason: outcome.reason, from: ['gating'], owner }),
+        );
       return;
     }
     const rolloutId = await db.transaction().execute((tx) => takeLive(tx, id, owner));
@@ -57,12 +71,21 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
 
 /** What the endpoint's stable side serves: the target with the largest share. */
 async function servingNow(db: Db, endpointId: string) {
-  const endpoint = await db.selectFrom('endpoints').select(['project', 'model', 'traffic']).where('id', '=', endpointId).executeTakeFirstOrThrow();
+  const endpoint = await db
+    .selectFrom('endpoints')
+    .select(['project', 'model', 'traffic'])
+    .where('id', '=', endpointId)
+    .executeTakeFirstOrThrow();
   const main = [...endpoint.traffic].sort((a, b) => b.percent - a.percent)[0];
   if (!main) return undefined;
   const row = await db
     .selectFrom('revisions as r')
-    .innerJoin('model_versions as v', (join) => join.onRef('v.model', '=', 'r.model').onRef('v.version', '=', 'r.model_version').on('v.project', '=', endpoint.project))
+    .innerJoin('model_versions as v', (join) =>
+      join
+        .onRef('v.model', '=', 'r.model')
+        .onRef('v.version', '=', 'r.model_version')
+        .on('v.project', '=', endpoint.project),
+    )
     .select(['r.artifact', 'r.model_version', 'v.signature'])
     .where('r.endpoint_id', '=', endpointId)
     .where('r.number', '=', main.revision)
@@ -75,9 +98,21 @@ async function servingNow(db: Db, endpointId: string) {
  * promotion's own state change together. Answers the rollout's id, if one began.
  */
 async function takeLive(tx: Db, id: string, owner: string): Promise<string | undefined> {
-  const promotion = await tx.selectFrom('promotions').selectAll().where('id', '=', id).where('state', '=', 'gating').where('owner', '=', owner).forUpdate().executeTakeFirst();
+  const promotion = await tx
+    .selectFrom('promotions')
+    .selectAll()
+    .where('id', '=', id)
+    .where('state', '=', 'gating')
+    .where('owner', '=', owner)
+    .forUpdate()
+    .executeTakeFirst();
   if (!promotion) return undefined;
-  const endpoint = await tx.selectFrom('endpoints').selectAll().where('id', '=', promotion.endpoint_id).forUpdate().executeTakeFirstOrThrow();
+  const endpoint = await tx
+    .selectFrom('endpoints')
+    .selectAll()
+    .where('id', '=', promotion.endpoint_id)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
   if (endpoint.deleted_at) {
     await settlePromotion(tx, id, { state: 'aborted', reason: 'the endpoint was deleted', from: ['gating'] });
     return undefined;
@@ -89,9 +124,18 @@ async function takeLive(tx: Db, id: string, owner: string): Promise<string | und
     ? (await tx.selectFrom('rollouts').select('stable').where('id', '=', inFlight).executeTakeFirstOrThrow()).stable
     : [...endpoint.traffic].sort((a, b) => b.percent - a.percent)[0]?.revision;
   if (stable === undefined) {
-    await setTraffic(tx, { endpointId: endpoint.id, targets: [{ revision: candidate, percent: 100 }], actor: 'promotion', reason });
+    await setTraffic(tx, {
+      endpointId: endpoint.id,
+      targets: [{ revision: candidate, percent: 100 }],
+      actor: 'promotion',
+      reason,
+    });
     await crown(tx, endpoint.id, candidate, 'promotion', reason);
-    await settlePromotion(tx, id, { state: 'promoted', reason: 'first version of the endpoint: live at once', from: ['gating'] });
+    await settlePromotion(tx, id, {
+      state: 'promoted',
+      reason: 'first version of the endpoint: live at once',
+      from: ['gating'],
+    });
     return undefined;
   }
   const rolloutId = await startRollout(tx, {

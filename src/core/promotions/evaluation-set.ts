@@ -40,7 +40,8 @@ const BATCH_ROWS = 256;
 export async function readEvaluationSet(db: Db, blobs: Blobs, project: string, name: string): Promise<EvaluationSet> {
   const dataset = await findDataset(db, project, name);
   if (!dataset) throw new AppError('not_found', `there is no dataset "${name}"`);
-  if (dataset.bytes > MAX_BYTES) throw new AppError('too_large', `dataset "${name}" has ${dataset.bytes} bytes; a gate reads at most ${MAX_BYTES}`);
+  if (dataset.bytes > MAX_BYTES)
+    throw new AppError('too_large', `dataset "${name}" has ${dataset.bytes} bytes; a gate reads at most ${MAX_BYTES}`);
   return parseEvaluationSet(name, dataset.digest, await text(await blobs.open(dataset.digest)));
 }
 
@@ -61,13 +62,22 @@ export function parseEvaluationSet(name: string, digest: string, json: string): 
   const flat = inputs.map((input) => ({ ...input, data: input.data.flat(Number.POSITIVE_INFINITY) }));
   for (const tensor of flat) {
     const size = tensor.shape.reduce((product, length) => product * length, 1);
-    if (tensor.data.length !== size) throw new AppError('invalid', `dataset "${name}": input "${tensor.name}" has ${tensor.data.length} values for shape [${tensor.shape}]`);
-    if (tensor.shape[0] !== rows) throw new AppError('invalid', `dataset "${name}": input "${tensor.name}" has ${tensor.shape[0]} rows, the first one ${rows}`);
+    if (tensor.data.length !== size)
+      throw new AppError(
+        'invalid',
+        `dataset "${name}": input "${tensor.name}" has ${tensor.data.length} values for shape [${tensor.shape}]`,
+      );
+    if (tensor.shape[0] !== rows)
+      throw new AppError(
+        'invalid',
+        `dataset "${name}": input "${tensor.name}" has ${tensor.shape[0]} rows, the first one ${rows}`,
+      );
   }
   if (rows === 0) throw new AppError('invalid', `dataset "${name}" has no rows`);
   if (!expected) return { digest, rows, inputs: flat, expected: undefined };
   const values = expected.data.flat(Number.POSITIVE_INFINITY) as Value[];
-  if (values.length !== rows) throw new AppError('invalid', `dataset "${name}" expects ${values.length} values for ${rows} rows`);
+  if (values.length !== rows)
+    throw new AppError('invalid', `dataset "${name}" expects ${values.length} values for ${rows} rows`);
   return { digest, rows, inputs: flat, expected: { name: expected.name, values } };
 }
 
@@ -79,7 +89,12 @@ export interface Predictions {
 }
 
 /** Sends every row through a model and gathers one output; rejects with the model's own words when it fails. */
-export async function predictAll(forward: Forward, set: EvaluationSet, output: string | undefined, signal: AbortSignal): Promise<Predictions> {
+export async function predictAll(
+  forward: Forward,
+  set: EvaluationSet,
+  output: string | undefined,
+  signal: AbortSignal,
+): Promise<Predictions> {
   const values: Value[] = [];
   const requestMs: number[] = [];
   for (let from = 0; from < set.rows; from += BATCH_ROWS) {
@@ -88,10 +103,16 @@ export async function predictAll(forward: Forward, set: EvaluationSet, output: s
     const began = performance.now();
     const answer = await request(forward, rowsOf(set, from, to));
     requestMs.push(performance.now() - began);
-    const wanted = answer.outputs.find((tensor) => tensor.name === output) ?? (output === undefined ? answer.outputs[0] : undefined);
-    if (!wanted) throw new AppError('invalid', `the model gives no output "${output}"; it gives ${answer.outputs.map((tensor) => tensor.name).join(', ')}`);
+    const wanted =
+      answer.outputs.find((tensor) => tensor.name === output) ?? (output === undefined ? answer.outputs[0] : undefined);
+    if (!wanted)
+      throw new AppError(
+        'invalid',
+        `the model gives no output "${output}"; it gives ${answer.outputs.map((tensor) => tensor.name).join(', ')}`,
+      );
     const data = wanted.data.flat(Number.POSITIVE_INFINITY) as Value[];
-    if (data.length !== to - from) throw new AppError('invalid', `output "${wanted.name}" has ${data.length} values for ${to - from} rows`);
+    if (data.length !== to - from)
+      throw new AppError('invalid', `output "${wanted.name}" has ${data.length} values for ${to - from} rows`);
     for (const value of data) values.push(value);
   }
   return { values, requestMs };
@@ -100,18 +121,28 @@ export async function predictAll(forward: Forward, set: EvaluationSet, output: s
 function rowsOf(set: EvaluationSet, from: number, to: number) {
   return set.inputs.map((input) => {
     const perRow = input.data.length / set.rows;
-    return { ...input, shape: [to - from, ...input.shape.slice(1)], data: input.data.slice(from * perRow, to * perRow) };
+    return {
+      ...input,
+      shape: [to - from, ...input.shape.slice(1)],
+      data: input.data.slice(from * perRow, to * perRow),
+    };
   });
 }
 
-async function request(forward: Forward, inputs: readonly JsonTensor[]): Promise<{ outputs: { name: string; data: unknown[] }[] }> {
+async function request(
+  forward: Forward,
+  inputs: readonly JsonTensor[],
+): Promise<{ outputs: { name: string; data: unknown[] }[] }> {
   const reply = await forward({
     method: 'POST',
     path: '/v2/models/{model}/infer',
     headers: { 'content-type': 'application/json' },
     body: Buffer.from(JSON.stringify({ inputs })),
   }).reply;
-  const body = JSON.parse(reply.body.toString('utf8')) as { error?: string; outputs: { name: string; data: unknown[] }[] };
+  const body = JSON.parse(reply.body.toString('utf8')) as {
+    error?: string;
+    outputs: { name: string; data: unknown[] }[];
+  };
   if (reply.status !== 200) throw new AppError('invalid', body.error ?? `the model answered ${reply.status}`);
   return body;
 }

@@ -4,7 +4,15 @@ import type { Gate } from './gate.js';
  * A promotion takes one model version to one endpoint: `gating` while its gates are checked, `rolling` while its rollout
  * is under way, then an end that says why.
  */
-export type PromotionState = 'pending' | 'gating' | 'rolling' | 'promoted' | 'rejected' | 'rolled_back' | 'aborted' | 'failed';
+export type PromotionState =
+  | 'pending'
+  | 'gating'
+  | 'rolling'
+  | 'promoted'
+  | 'rejected'
+  | 'rolled_back'
+  | 'aborted'
+  | 'failed';
 
 export interface GateResult {
   readonly gate: Gate['kind'] | 'load';

@@ -15,7 +15,9 @@ export interface GateInput {
   readonly gates: readonly Gate[];
   readonly candidate: { readonly artifact: Artifact; readonly metrics: Readonly<Record<string, number>> };
   /** What the endpoint serves now. */
-  readonly serving: { readonly artifact: Artifact; readonly signature: Signature; readonly version: number } | undefined;
+  readonly serving:
+    | { readonly artifact: Artifact; readonly signature: Signature; readonly version: number }
+    | undefined;
 }
 
 export interface GateDeps {
@@ -55,10 +57,18 @@ export async function runGates(
   } catch (error) {
     if (signal.aborted || results.length > 0) throw error;
     if (asAppError(error).code !== 'invalid') throw error;
-    await add('load', { passed: false, reason: `it does not load: ${messageOf(error)}` }, { artifact: input.candidate.artifact.digest });
+    await add(
+      'load',
+      { passed: false, reason: `it does not load: ${messageOf(error)}` },
+      { artifact: input.candidate.artifact.digest },
+    );
   }
   const failed = results.find((result) => !result.passed);
-  return { passed: failed === undefined, results, reason: failed ? `${failed.gate} gate: ${failed.reason}` : 'every gate passed' };
+  return {
+    passed: failed === undefined,
+    results,
+    reason: failed ? `${failed.gate} gate: ${failed.reason}` : 'every gate passed',
+  };
 }
 
 async function check(
@@ -81,7 +91,9 @@ async function check(
     case 'evaluation':
     case 'golden':
       try {
-        return gate.kind === 'evaluation' ? await evaluate(deps, input, gate, candidate, signal) : await golden(deps, input, gate, candidate, signal);
+        return gate.kind === 'evaluation'
+          ? await evaluate(deps, input, gate, candidate, signal)
+          : await golden(deps, input, gate, candidate, signal);
       } catch (error) {
         // what the data or the model did wrong is the gate's verdict; anything else is ours to retry
         const failure = asAppError(error);
@@ -92,11 +104,22 @@ async function check(
 }
 
 /** Candidate and champion, scored now on the same bytes: a stored number is never compared with. */
-async function evaluate(deps: GateDeps, input: GateInput, gate: Extract<Gate, { kind: 'evaluation' }>, candidate: LoadedModel, signal: AbortSignal) {
+async function evaluate(
+  deps: GateDeps,
+  input: GateInput,
+  gate: Extract<Gate, { kind: 'evaluation' }>,
+  candidate: LoadedModel,
+  signal: AbortSignal,
+) {
   const set = await readEvaluationSet(deps.db, deps.blobs, input.project, gate.dataset);
   const { expected } = set;
-  if (!expected) return { outcome: { passed: false, reason: `dataset "${gate.dataset}" says no expected output` }, evidence: { dataset: gate.dataset } };
-  const measure = async (model: LoadedModel) => score(gate.metric, (await predictAll(model.forward, set, expected.name, signal)).values, expected.values);
+  if (!expected)
+    return {
+      outcome: { passed: false, reason: `dataset "${gate.dataset}" says no expected output` },
+      evidence: { dataset: gate.dataset },
+    };
+  const measure = async (model: LoadedModel) =>
+    score(gate.metric, (await predictAll(model.forward, set, expected.name, signal)).values, expected.values);
   const mine = await measure(candidate);
   const theirs = input.serving ? await deps.sandbox.withModel(input.serving.artifact, measure) : undefined;
   return {
@@ -113,7 +136,13 @@ async function evaluate(deps: GateDeps, input: GateInput, gate: Extract<Gate, { 
   };
 }
 
-async function golden(deps: GateDeps, input: GateInput, gate: Extract<Gate, { kind: 'golden' }>, candidate: LoadedModel, signal: AbortSignal) {
+async function golden(
+  deps: GateDeps,
+  input: GateInput,
+  gate: Extract<Gate, { kind: 'golden' }>,
+  candidate: LoadedModel,
+  signal: AbortSignal,
+) {
   const set = await readEvaluationSet(deps.db, deps.blobs, input.project, gate.dataset);
   const { values, requestMs } = await predictAll(candidate.forward, set, set.expected?.name, signal);
   const wrong = set.expected?.values.findIndex((value, at) => !agrees(value, values[at], gate.tolerance)) ?? -1;
@@ -122,7 +151,10 @@ async function golden(deps: GateDeps, input: GateInput, gate: Extract<Gate, { ki
     const reason = `row ${wrong} gives ${values[wrong]}, ${set.expected?.values[wrong]} is expected (tolerance ${gate.tolerance})`;
     return { outcome: { passed: false, reason }, evidence };
   }
-  return { outcome: { passed: true, reason: `all ${set.rows} golden rows are answered${set.expected ? ' as expected' : ''}` }, evidence };
+  return {
+    outcome: { passed: true, reason: `all ${set.rows} golden rows are answered${set.expected ? ' as expected' : ''}` },
+    evidence,
+  };
 }
 
 function agrees(expected: Value, given: Value | undefined, tolerance: number): boolean {

@@ -4,12 +4,25 @@ import { AppError } from '../../errors.js';
 export const METRICS = ['accuracy', 'f1_macro', 'rmse', 'mae', 'r2'] as const;
 export type Metric = (typeof METRICS)[number];
 
-export const HIGHER_IS_BETTER: Record<Metric, boolean> = { accuracy: true, f1_macro: true, rmse: false, mae: false, r2: true };
+export const HIGHER_IS_BETTER: Record<Metric, boolean> = {
+  accuracy: true,
+  f1_macro: true,
+  rmse: false,
+  mae: false,
+  r2: true,
+};
 
 /** Scores `predicted` against `expected`, one value per row; both must be of the same, non-zero length. */
-export function score(metric: Metric, predicted: readonly (number | string)[], expected: readonly (number | string)[]): number {
+export function score(
+  metric: Metric,
+  predicted: readonly (number | string)[],
+  expected: readonly (number | string)[],
+): number {
   if (predicted.length !== expected.length || expected.length === 0) {
-    throw new AppError('invalid', `the model gave ${predicted.length} predictions for ${expected.length} expected values`);
+    throw new AppError(
+      'invalid',
+      `the model gave ${predicted.length} predictions for ${expected.length} expected values`,
+    );
   }
   switch (metric) {
     case 'accuracy':

@@ -34,29 +34,62 @@ export async function openPromotions(tx: Db, input: OpenPromotions): Promise<voi
 }
 
 /** Asks for a version to be taken through an endpoint's gates now. The one that stands is answered when there is one. */
-export async function requestPromotion(db: Db, project: string, endpointName: string, version: number): Promise<{ id: string; created: boolean }> {
+export async function requestPromotion(
+  db: Db,
+  project: string,
+  endpointName: string,
+  version: number,
+): Promise<{ id: string; created: boolean }> {
   return db.transaction().execute(async (tx) => {
     const endpoint = await getEndpoint(tx, project, endpointName);
     await getVersion(tx, project, endpoint.model, version);
-    const before = await tx.selectFrom('promotions').select(['id', 'ended_at']).where('endpoint_id', '=', endpoint.id).where('model', '=', endpoint.model).where('version', '=', version).executeTakeFirst();
+    const before = await tx
+      .selectFrom('promotions')
+      .select(['id', 'ended_at'])
+      .where('endpoint_id', '=', endpoint.id)
+      .where('model', '=', endpoint.model)
+      .where('version', '=', version)
+      .executeTakeFirst();
     if (before && before.ended_at === null) return { id: before.id, created: false };
     if (before) {
       // asked for again by a person: it goes through all gates anew, and the old record gives way to the new one
       await tx
         .updateTable('promotions')
-        .set({ state: 'pending', gates: '[]', reason: '', rollout_id: null, owner: null, heartbeat_at: null, ended_at: null })
+        .set({
+          state: 'pending',
+          gates: '[]',
+          reason: '',
+          rollout_id: null,
+          owner: null,
+          heartbeat_at: null,
+          ended_at: null,
+        })
         .where('id', '=', before.id)
         .execute();
       return { id: before.id, created: true };
     }
-    const id = await insertPromotion(tx, { project, model: endpoint.model, version, jobId: null, endpointId: endpoint.id, endpoint: endpoint.name });
+    const id = await insertPromotion(tx, {
+      project,
+      model: endpoint.model,
+      version,
+      jobId: null,
+      endpointId: endpoint.id,
+      endpoint: endpoint.name,
+    });
     return { id: id as string, created: true };
   });
 }
 
 async function insertPromotion(
   tx: Db,
-  input: { project: string; model: string; version: number; jobId: string | null; endpointId: string; endpoint: string },
+  input: {
+    project: string;
+    model: string;
+    version: number;
+    jobId: string | null;
+    endpointId: string;
+    endpoint: string;
+  },
 ): Promise<string | undefined> {
   const id = newId('pr');
   const made = await tx
@@ -76,11 +109,20 @@ async function insertPromotion(
     .onConflict((conflict) => conflict.doNothing())
     .executeTakeFirst();
   if (made.numInsertedOrUpdatedRows === 0n) return undefined;
-  await emit(tx, { project: input.project, kind: 'promotion.opened', subject: `promotion/${id}`, data: { promotion: id, endpoint: input.endpoint, model: input.model, version: input.version, job: input.jobId } });
+  await emit(tx, {
+    project: input.project,
+    kind: 'promotion.opened',
+    subject: `promotion/${id}`,
+    data: { promotion: id, endpoint: input.endpoint, model: input.model, version: input.version, job: input.jobId },
+  });
   return id;
 }
 
-export async function listPromotions(db: Db, project: string, filter: { endpoint?: string | undefined; job?: string | undefined; limit: number }) {
+export async function listPromotions(
+  db: Db,
+  project: string,
+  filter: { endpoint?: string | undefined; job?: string | undefined; limit: number },
+) {
   return db
     .selectFrom('promotions')
     .selectAll()
@@ -93,7 +135,12 @@ export async function listPromotions(db: Db, project: string, filter: { endpoint
 }
 
 export async function getPromotion(db: Db, project: string, id: string) {
-  const promotion = await db.selectFrom('promotions').selectAll().where('project', '=', project).where('id', '=', id).executeTakeFirst();
+  const promotion = await db
+    .selectFrom('promotions')
+    .selectAll()
+    .where('project', '=', project)
+    .where('id', '=', id)
+    .executeTakeFirst();
   if (!promotion) throw new AppError('not_found', `there is no promotion "${id}"`, { details: { promotion: id } });
   return promotion;
 }
@@ -107,7 +154,10 @@ export async function claimPromotion(db: Db, id: string, owner: string, silentMs
     .where((eb) =>
       eb.or([
         eb('state', '=', 'pending'),
-        eb.and([eb('state', '=', 'gating'), eb('heartbeat_at', '<', sql<Date>`now() - ${silentMs} * interval '1 millisecond'`)]),
+        eb.and([
+          eb('state', '=', 'gating'),
+          eb('heartbeat_at', '<', sql<Date>`now() - ${silentMs} * interval '1 millisecond'`),
+        ]),
       ]),
     )
     .returningAll()
@@ -130,12 +180,23 @@ export async function noteGates(db: Db, id: string, owner: string, gates: readon
 export async function settlePromotion(
   tx: Db,
   id: string,
-  change: { state: PromotionState; reason: string; rolloutId?: string; from: readonly PromotionState[]; owner?: string },
+  change: {
+    state: PromotionState;
+    reason: string;
+    rolloutId?: string;
+    from: readonly PromotionState[];
+    owner?: string;
+  },
 ): Promise<boolean> {
   const ended = change.state !== 'rolling';
   const row = await tx
     .updateTable('promotions')
-    .set({ state: change.state, reason: change.reason, ...(change.rolloutId ? { rollout_id: change.rolloutId } : {}), ...(ended ? { ended_at: new Date() } : {}) })
+    .set({
+      state: change.state,
+      reason: change.reason,
+      ...(change.rolloutId ? { rollout_id: change.rolloutId } : {}),
+      ...(ended ? { ended_at: new Date() } : {}),
+    })
     .where('id', '=', id)
     .where('state', 'in', change.from)
     .$if(change.owner !== undefined, (query) => query.where('owner', '=', change.owner as string))
@@ -146,14 +207,26 @@ export async function settlePromotion(
     project: row.project,
     kind: `promotion.${change.state}`,
     subject: `promotion/${id}`,
-    data: { promotion: id, endpoint: row.endpoint, model: row.model, version: row.version, job: row.job_id, reason: change.reason },
+    data: {
+      promotion: id,
+      endpoint: row.endpoint,
+      model: row.model,
+      version: row.version,
+      job: row.job_id,
+      reason: change.reason,
+    },
   });
   return true;
 }
 
 /** Lets others take over at once what workers held that are known to be gone, by the beginning of their name. */
 export async function disownPromotions(db: Db, deadOwner: string): Promise<void> {
-  await db.updateTable('promotions').set({ state: 'pending', owner: null }).where('state', '=', 'gating').where(sql<boolean>`starts_with(owner, ${deadOwner})`).execute();
+  await db
+    .updateTable('promotions')
+    .set({ state: 'pending', owner: null })
+    .where('state', '=', 'gating')
+    .where(sql<boolean>`starts_with(owner, ${deadOwner})`)
+    .execute();
 }
 
 /** Promotions that wait for a worker, or lost theirs. */
@@ -164,7 +237,10 @@ export async function overduePromotions(db: Db, silentMs: number): Promise<strin
     .where((eb) =>
       eb.or([
         eb('state', '=', 'pending'),
-        eb.and([eb('state', '=', 'gating'), eb('heartbeat_at', '<', sql<Date>`now() - ${silentMs} * interval '1 millisecond'`)]),
+        eb.and([
+          eb('state', '=', 'gating'),
+          eb('heartbeat_at', '<', sql<Date>`now() - ${silentMs} * interval '1 millisecond'`),
+        ]),
       ]),
     )
     .execute();

@@ -4,7 +4,15 @@ import { readStats } from '../inference/statistics.js';
 import type { Db } from '../schema.js';
 import { type ArmStats, NO_STATS, slowBound } from './analysis.js';
 import { decideRollout } from './rollout.js';
-import { endRollout, enterStep, holdRollout, lockRollout, type RolloutRow, setRolloutState, warmBoth } from './store.js';
+import {
+  endRollout,
+  enterStep,
+  holdRollout,
+  lockRollout,
+  type RolloutRow,
+  setRolloutState,
+  warmBoth,
+} from './store.js';
 
 /** Time between two looks. */
 export const LOOK_EVERY_MS = 1000;
@@ -43,14 +51,19 @@ export async function advanceRollout(db: Db, id: string, clock: Clock): Promise<
     }
     await renewWarmth(tx, rollout, now);
     const next = now + LOOK_EVERY_MS;
-    await tx.updateTable('rollouts').set({ next_at: new Date(next), slow_ms: facts.slowMs ?? null }).where('id', '=', id).execute();
+    await tx
+      .updateTable('rollouts')
+      .set({ next_at: new Date(next), slow_ms: facts.slowMs ?? null })
+      .where('id', '=', id)
+      .execute();
     return next;
   });
 }
 
 async function gather(tx: Db, rollout: RolloutRow, now: number) {
   const since = rollout.compared_since;
-  const arm = (revision: number, from: Date | null): Promise<ArmStats> => (from ? readStats(tx, rollout.endpoint_id, revision, from) : Promise.resolve(NO_STATS));
+  const arm = (revision: number, from: Date | null): Promise<ArmStats> =>
+    from ? readStats(tx, rollout.endpoint_id, revision, from) : Promise.resolve(NO_STATS);
   const stable = await arm(rollout.stable, since);
   const candidate = await arm(rollout.candidate, since);
   const inStep = since ? (await arm(rollout.candidate, rollout.step_started_at)).requests : 0;
@@ -71,12 +84,22 @@ async function gather(tx: Db, rollout: RolloutRow, now: number) {
 }
 
 async function findSlow(tx: Db, rollout: RolloutRow, stableNow: ArmStats, now: number): Promise<number | undefined> {
-  const before = await readStats(tx, rollout.endpoint_id, rollout.stable, new Date(now - HISTORY_MS), rollout.compared_since ?? undefined);
+  const before = await readStats(
+    tx,
+    rollout.endpoint_id,
+    rollout.stable,
+    new Date(now - HISTORY_MS),
+    rollout.compared_since ?? undefined,
+  );
   const basis = before.requests >= SLOW_NEEDS ? before : stableNow;
   return basis.requests >= SLOW_NEEDS ? slowBound(basis, rollout.plan.analysis.slowFactor) : undefined;
 }
 
-async function candidateStatus(tx: Db, rollout: RolloutRow, now: number): Promise<{ ready: number; problem: string | undefined }> {
+async function candidateStatus(
+  tx: Db,
+  rollout: RolloutRow,
+  now: number,
+): Promise<{ ready: number; problem: string | undefined }> {
   const rows = await tx
     .selectFrom('revision_status')
     .select(['ready', 'failing', 'message'])
@@ -95,5 +118,6 @@ async function renewWarmth(tx: Db, rollout: RolloutRow, now: number): Promise<vo
     .where('number', 'in', [rollout.stable, rollout.candidate])
     .where('warm_until', '<', new Date(now + 5 * 60_000))
     .executeTakeFirst();
-  if (soon) await warmBoth(tx, { endpointId: rollout.endpoint_id, stable: rollout.stable, candidate: rollout.candidate });
+  if (soon)
+    await warmBoth(tx, { endpointId: rollout.endpoint_id, stable: rollout.stable, candidate: rollout.candidate });
 }

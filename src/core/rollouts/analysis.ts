@@ -10,11 +10,39 @@ import { z } from 'zod';
 
 export const analysisSchema = z
   .object({
-    minRequests: z.number().int().min(1).max(1_000_000).default(100).describe('Candidate requests that each step must see.'),
-    maxErrorIncrease: z.number().min(0).max(1).default(0.02).describe('Error rate above the stable revision that still passes (0.02 = two percentage points).'),
-    maxSlowIncrease: z.number().min(0).max(1).default(0.1).describe("Share of requests slower than the stable revision's usual p95, above its own share, that still passes."),
-    slowFactor: z.number().min(1).max(100).default(2).describe('A request is slow beyond this multiple of the stable p95.'),
-    alpha: z.number().min(0.0001).max(0.5).default(0.05).describe('Chance of rolling back an equal candidate, over the whole rollout, however often it is looked at.'),
+    minRequests: z
+      .number()
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(100)
+      .describe('Candidate requests that each step must see.'),
+    maxErrorIncrease: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.02)
+      .describe('Error rate above the stable revision that still passes (0.02 = two percentage points).'),
+    maxSlowIncrease: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.1)
+      .describe(
+        "Share of requests slower than the stable revision's usual p95, above its own share, that still passes.",
+      ),
+    slowFactor: z
+      .number()
+      .min(1)
+      .max(100)
+      .default(2)
+      .describe('A request is slow beyond this multiple of the stable p95.'),
+    alpha: z
+      .number()
+      .min(0.0001)
+      .max(0.5)
+      .default(0.05)
+      .describe('Chance of rolling back an equal candidate, over the whole rollout, however often it is looked at.'),
   })
   .strict();
 
@@ -22,7 +50,8 @@ export type AnalysisPlan = z.infer<typeof analysisSchema>;
 
 /** Upper bounds of the latency buckets, in milliseconds; the last bucket is open. Fine enough for quantiles to 25 %. */
 export const LATENCY_BOUNDS_MS: readonly number[] = [
-  0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192, 16384, 32768,
+  0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048,
+  4096, 8192, 16384, 32768,
 ];
 
 /** What one revision did in a window. */
@@ -48,7 +77,12 @@ export interface Interval {
  * `slowMs` is what counts as slow, fixed before the comparison (a bound that follows the data would void the claim);
  * without it there is nothing to compare latency with yet, and the verdict stays `unclear`.
  */
-export function compareArms(stable: ArmStats, candidate: ArmStats, plan: AnalysisPlan, slowMs: number | undefined): Verdict {
+export function compareArms(
+  stable: ArmStats,
+  candidate: ArmStats,
+  plan: AnalysisPlan,
+  slowMs: number | undefined,
+): Verdict {
   const share = plan.alpha / 4;
   const errors = compareRates(
     { hits: stable.errors, total: stable.requests },
@@ -184,11 +218,14 @@ function logBeta(a: number, b: number): number {
 export function logGamma(x: number): number {
   if (x < 0.5) return Math.log(Math.PI / Math.sin(Math.PI * x)) - logGamma(1 - x);
   const coefficients = [
-    0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059, 12.507343278686905,
-    -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
+    0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
+    12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
   ];
   const z = x - 1;
-  const sum = coefficients.reduce((total, coefficient, at) => (at === 0 ? coefficient : total + coefficient / (z + at)), 0);
+  const sum = coefficients.reduce(
+    (total, coefficient, at) => (at === 0 ? coefficient : total + coefficient / (z + at)),
+    0,
+  );
   const t = z + 7.5;
   return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(t) - t + Math.log(sum);
 }

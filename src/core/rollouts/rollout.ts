@@ -9,22 +9,45 @@ export const rolloutPlanSchema = z
         z
           .object({
             percent: z.number().gt(0).lt(100).describe("The candidate's share in this step, in percent."),
-            holdSec: z.number().min(0).max(7 * 86400).default(10).describe('Least time in this step, in seconds.'),
+            holdSec: z
+              .number()
+              .min(0)
+              .max(7 * 86400)
+              .default(10)
+              .describe('Least time in this step, in seconds.'),
           })
           .strict(),
       )
       .min(1)
       .max(50)
-      .refine((steps) => steps.every((step, at) => at === 0 || step.percent > (steps[at - 1]?.percent ?? 0)), 'percents must grow from step to step')
+      .refine(
+        (steps) => steps.every((step, at) => at === 0 || step.percent > (steps[at - 1]?.percent ?? 0)),
+        'percents must grow from step to step',
+      )
       .default([
         { percent: 10, holdSec: 10 },
         { percent: 50, holdSec: 10 },
       ]),
     analysis: analysisSchema.prefault({}),
-    maxStepSec: z.number().min(1).max(30 * 86400).default(3600).describe('Longest that a step waits for a clear verdict, in seconds.'),
+    maxStepSec: z
+      .number()
+      .min(1)
+      .max(30 * 86400)
+      .default(3600)
+      .describe('Longest that a step waits for a clear verdict, in seconds.'),
     onInconclusive: z.enum(['roll_back', 'pause']).default('pause').describe('What happens then.'),
-    readyTimeoutSec: z.number().min(1).max(86400).default(120).describe('Longest that the candidate may take to get ready, in seconds.'),
-    bakeSec: z.number().min(0).max(7 * 86400).default(300).describe('How long the old revision is kept warm after promotion, in seconds.'),
+    readyTimeoutSec: z
+      .number()
+      .min(1)
+      .max(86400)
+      .default(120)
+      .describe('Longest that the candidate may take to get ready, in seconds.'),
+    bakeSec: z
+      .number()
+      .min(0)
+      .max(7 * 86400)
+      .default(300)
+      .describe('How long the old revision is kept warm after promotion, in seconds.'),
   })
   .strict();
 
@@ -66,7 +89,8 @@ export function decideRollout(facts: RolloutFacts): RolloutDecision {
   const { plan } = facts;
   const inStepSec = (facts.now - facts.stepStartedAt) / 1000;
   if (facts.step < 0) {
-    if (facts.candidateProblem) return { kind: 'roll_back', reason: `the candidate does not start: ${facts.candidateProblem}` };
+    if (facts.candidateProblem)
+      return { kind: 'roll_back', reason: `the candidate does not start: ${facts.candidateProblem}` };
     if (!facts.candidateReady) {
       return inStepSec > plan.readyTimeoutSec
         ? { kind: 'roll_back', reason: `the candidate was not ready within ${plan.readyTimeoutSec} s` }
@@ -78,10 +102,13 @@ export function decideRollout(facts: RolloutFacts): RolloutDecision {
   if (verdict.kind === 'worse') return { kind: 'roll_back', reason: verdict.reason };
   if (facts.state === 'paused') return { kind: 'hold', reason: 'paused' };
   const step = plan.steps[facts.step];
-  if (step && inStepSec < step.holdSec) return { kind: 'hold', reason: `in this step for ${inStepSec.toFixed(1)} of ${step.holdSec} s` };
+  if (step && inStepSec < step.holdSec)
+    return { kind: 'hold', reason: `in this step for ${inStepSec.toFixed(1)} of ${step.holdSec} s` };
   const enough = facts.candidateInStep >= plan.analysis.minRequests;
   if (enough && verdict.kind === 'not_worse') return nextStep(plan, facts.step + 1, verdict.reason);
-  const missing = enough ? verdict.reason : `${facts.candidateInStep} of at least ${plan.analysis.minRequests} requests seen in this step`;
+  const missing = enough
+    ? verdict.reason
+    : `${facts.candidateInStep} of at least ${plan.analysis.minRequests} requests seen in this step`;
   if (inStepSec > plan.maxStepSec) {
     const reason = `no clear verdict within ${plan.maxStepSec} s: ${missing}`;
     return { kind: plan.onInconclusive, reason };

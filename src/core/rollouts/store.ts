@@ -1,8 +1,8 @@
 /** Rollouts in Postgres. Every move locks the rollout's row, so one owner moves it at a time; what it did is recorded. */
 import { sql } from 'kysely';
 import { AppError } from '../../errors.js';
-import { keepWarm, setTraffic } from '../endpoints/store.js';
 import type { TrafficTarget } from '../endpoints/endpoint.js';
+import { keepWarm, setTraffic } from '../endpoints/store.js';
 import { emit } from '../events/store.js';
 import { newId } from '../id.js';
 import { moveAliasIn } from '../models/store.js';
@@ -30,7 +30,13 @@ export interface NewRollout {
 
 /** Starts a rollout. A newer candidate replaces the one in flight, which goes back to stable first. Within the caller's transaction. */
 export async function startRollout(tx: Db, input: NewRollout): Promise<string> {
-  const inFlight = await tx.selectFrom('rollouts').selectAll().where('endpoint_id', '=', input.endpointId).where('ended_at', 'is', null).forUpdate().executeTakeFirst();
+  const inFlight = await tx
+    .selectFrom('rollouts')
+    .selectAll()
+    .where('endpoint_id', '=', input.endpointId)
+    .where('ended_at', 'is', null)
+    .forUpdate()
+    .executeTakeFirst();
   if (inFlight) await endRollout(tx, inFlight, 'aborted', `replaced by revision ${input.candidate}`, 'rollout');
   const id = newId('ro');
   await tx
@@ -51,12 +57,21 @@ export async function startRollout(tx: Db, input: NewRollout): Promise<string> {
     })
     .execute();
   await warmBoth(tx, input);
-  await note(tx, { id, project: input.project, endpoint: input.endpoint }, 'started', `revision ${input.candidate} against revision ${input.stable}`, { candidate: input.candidate, stable: input.stable });
+  await note(
+    tx,
+    { id, project: input.project, endpoint: input.endpoint },
+    'started',
+    `revision ${input.candidate} against revision ${input.stable}`,
+    { candidate: input.candidate, stable: input.stable },
+  );
   return id;
 }
 
 /** Renews the time that both revisions stay warm. */
-export async function warmBoth(tx: Db, rollout: { endpointId: string; stable: number; candidate: number }): Promise<void> {
+export async function warmBoth(
+  tx: Db,
+  rollout: { endpointId: string; stable: number; candidate: number },
+): Promise<void> {
   const until = new Date(Date.now() + WARM_AHEAD_MS);
   await keepWarm(tx, rollout.endpointId, rollout.stable, until);
   await keepWarm(tx, rollout.endpointId, rollout.candidate, until);
@@ -74,7 +89,12 @@ export async function listRollouts(db: Db, project: string, filter: { endpoint?:
 }
 
 export async function getRollout(db: Db, project: string, id: string) {
-  const rollout = await db.selectFrom('rollouts').selectAll().where('project', '=', project).where('id', '=', id).executeTakeFirst();
+  const rollout = await db
+    .selectFrom('rollouts')
+    .selectAll()
+    .where('project', '=', project)
+    .where('id', '=', id)
+    .executeTakeFirst();
   if (!rollout) throw new AppError('not_found', `there is no rollout "${id}"`, { details: { rollout: id } });
   return rollout;
 }
@@ -86,11 +106,24 @@ export async function rolloutEvents(db: Db, id: string) {
 
 /** Locks a rollout in flight for one move; undefined when another worker moves it, or it ended. */
 export async function lockRollout(tx: Db, id: string): Promise<RolloutRow | undefined> {
-  return tx.selectFrom('rollouts').selectAll().where('id', '=', id).where('ended_at', 'is', null).forUpdate().skipLocked().executeTakeFirst();
+  return tx
+    .selectFrom('rollouts')
+    .selectAll()
+    .where('id', '=', id)
+    .where('ended_at', 'is', null)
+    .forUpdate()
+    .skipLocked()
+    .executeTakeFirst();
 }
 
 /** Gives the candidate a step's share. */
-export async function enterStep(tx: Db, rollout: RolloutRow, step: number, percent: number, reason: string): Promise<void> {
+export async function enterStep(
+  tx: Db,
+  rollout: RolloutRow,
+  step: number,
+  percent: number,
+  reason: string,
+): Promise<void> {
   await route(tx, rollout, split(rollout, percent), `rollout ${rollout.id}: candidate to ${percent} %`);
   const now = new Date();
   await tx
@@ -110,13 +143,35 @@ export async function holdRollout(tx: Db, rollout: RolloutRow, reason: string): 
  * Ends a rollout: promoted gives the candidate everything, moves the champion alias and keeps the old revision warm
  * through the bake time; anything else gives stable everything back. One transaction: no state in between is ever seen.
  */
-export async function endRollout(tx: Db, rollout: RolloutRow, state: 'promoted' | 'rolled_back' | 'aborted', reason: string, actor: string): Promise<void> {
+export async function endRollout(
+  tx: Db,
+  rollout: RolloutRow,
+  state: 'promoted' | 'rolled_back' | 'aborted',
+  reason: string,
+  actor: string,
+): Promise<void> {
   const now = new Date();
   const winner = state === 'promoted' ? rollout.candidate : rollout.stable;
   const loser = state === 'promoted' ? rollout.stable : rollout.candidate;
-  await route(tx, rollout, [{ revision: winner, percent: 100 }], `rollout ${rollout.id} ${state.replace('_', ' ')}: ${reason}`, actor);
-  await keepWarm(tx, rollout.endpoint_id, winner, state === 'promoted' ? new Date(now.getTime() + rollout.plan.bakeSec * 1000) : null);
-  await keepWarm(tx, rollout.endpoint_id, loser, state === 'promoted' ? new Date(now.getTime() + rollout.plan.bakeSec * 1000) : null);
+  await route(
+    tx,
+    rollout,
+    [{ revision: winner, percent: 100 }],
+    `rollout ${rollout.id} ${state.replace('_', ' ')}: ${reason}`,
+    actor,
+  );
+  await keepWarm(
+    tx,
+    rollout.endpoint_id,
+    winner,
+    state === 'promoted' ? new Date(now.getTime() + rollout.plan.bakeSec * 1000) : null,
+  );
+  await keepWarm(
+    tx,
+    rollout.endpoint_id,
+    loser,
+    state === 'promoted' ? new Date(now.getTime() + rollout.plan.bakeSec * 1000) : null,
+  );
   await tx.updateTable('rollouts').set({ state, reason, ended_at: now }).where('id', '=', rollout.id).execute();
   if (state === 'promoted') await crown(tx, rollout.endpoint_id, winner, actor, `rollout ${rollout.id}`);
   if (rollout.promotion_id) await settlePromotion(tx, rollout.promotion_id, { state, reason, from: ['rolling'] });
@@ -124,7 +179,13 @@ export async function endRollout(tx: Db, rollout: RolloutRow, state: 'promoted' 
 }
 
 /** Points the champion alias of the endpoint's model at what a revision serves. */
-export async function crown(tx: Db, endpointId: string, revision: number, actor: string, reason: string): Promise<void> {
+export async function crown(
+  tx: Db,
+  endpointId: string,
+  revision: number,
+  actor: string,
+  reason: string,
+): Promise<void> {
   const row = await tx
     .selectFrom('revisions as r')
     .innerJoin('endpoints as e', 'e.id', 'r.endpoint_id')
@@ -132,17 +193,39 @@ export async function crown(tx: Db, endpointId: string, revision: number, actor:
     .where('r.endpoint_id', '=', endpointId)
     .where('r.number', '=', revision)
     .executeTakeFirstOrThrow();
-  await moveAliasIn(tx, { project: row.project, model: row.model, alias: CHAMPION, to: row.model_version, actor, reason: `${reason}: serves endpoint ${row.name}` });
+  await moveAliasIn(tx, {
+    project: row.project,
+    model: row.model,
+    alias: CHAMPION,
+    to: row.model_version,
+    actor,
+    reason: `${reason}: serves endpoint ${row.name}`,
+  });
 }
 
 export type RolloutAction = 'pause' | 'resume' | 'promote' | 'abort';
 
 /** A person's hand on a rollout in flight. */
-export async function actOnRollout(db: Db, project: string, id: string, action: RolloutAction, actor: string): Promise<RolloutState> {
+export async function actOnRollout(
+  db: Db,
+  project: string,
+  id: string,
+  action: RolloutAction,
+  actor: string,
+): Promise<RolloutState> {
   return db.transaction().execute(async (tx) => {
-    const rollout = await tx.selectFrom('rollouts').selectAll().where('project', '=', project).where('id', '=', id).forUpdate().executeTakeFirst();
+    const rollout = await tx
+      .selectFrom('rollouts')
+      .selectAll()
+      .where('project', '=', project)
+      .where('id', '=', id)
+      .forUpdate()
+      .executeTakeFirst();
     if (!rollout) throw new AppError('not_found', `there is no rollout "${id}"`, { details: { rollout: id } });
-    if (rollout.ended_at) throw new AppError('conflict', `rollout ${id} has ended: ${rollout.state.replace('_', ' ')}`, { details: { state: rollout.state } });
+    if (rollout.ended_at)
+      throw new AppError('conflict', `rollout ${id} has ended: ${rollout.state.replace('_', ' ')}`, {
+        details: { state: rollout.state },
+      });
     switch (action) {
       case 'promote':
         await endRollout(tx, rollout, 'promoted', `promoted by ${actor}`, actor);
@@ -162,20 +245,39 @@ export async function actOnRollout(db: Db, project: string, id: string, action: 
 }
 
 /** Pauses or resumes. Time that it was paused does not count as time in the step. */
-export async function setRolloutState(tx: Db, rollout: RolloutRow, state: 'running' | 'paused', reason: string): Promise<void> {
-  await tx.updateTable('rollouts').set({ state, reason, ...(state === 'running' ? { step_started_at: new Date() } : {}) }).where('id', '=', rollout.id).execute();
+export async function setRolloutState(
+  tx: Db,
+  rollout: RolloutRow,
+  state: 'running' | 'paused',
+  reason: string,
+): Promise<void> {
+  await tx
+    .updateTable('rollouts')
+    .set({ state, reason, ...(state === 'running' ? { step_started_at: new Date() } : {}) })
+    .where('id', '=', rollout.id)
+    .execute();
   await note(tx, rollout, state === 'paused' ? 'paused' : 'resumed', reason, {});
 }
 
 /** Rollouts in flight that nobody has looked at for `lateMs`. */
 export async function overdueRollouts(db: Db, lateMs: number): Promise<string[]> {
-  const rows = await db.selectFrom('rollouts').select('id').where('ended_at', 'is', null).where('next_at', '<', sql<Date>`now() - ${lateMs} * interval '1 millisecond'`).execute();
+  const rows = await db
+    .selectFrom('rollouts')
+    .select('id')
+    .where('ended_at', 'is', null)
+    .where('next_at', '<', sql<Date>`now() - ${lateMs} * interval '1 millisecond'`)
+    .execute();
   return rows.map((row) => row.id);
 }
 
 /** Whether an endpoint has a rollout in flight; its id. */
 export async function rolloutInFlight(db: Db, endpointId: string): Promise<string | undefined> {
-  const row = await db.selectFrom('rollouts').select('id').where('endpoint_id', '=', endpointId).where('ended_at', 'is', null).executeTakeFirst();
+  const row = await db
+    .selectFrom('rollouts')
+    .select('id')
+    .where('endpoint_id', '=', endpointId)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst();
   return row?.id;
 }
 
@@ -186,8 +288,18 @@ function split(rollout: RolloutRow, percent: number): TrafficTarget[] {
   ];
 }
 
-async function route(tx: Db, rollout: { endpoint_id: string }, targets: readonly TrafficTarget[], reason: string, actor = 'rollout'): Promise<void> {
-  const endpoint = await tx.selectFrom('endpoints').select('deleted_at').where('id', '=', rollout.endpoint_id).executeTakeFirst();
+async function route(
+  tx: Db,
+  rollout: { endpoint_id: string },
+  targets: readonly TrafficTarget[],
+  reason: string,
+  actor = 'rollout',
+): Promise<void> {
+  const endpoint = await tx
+    .selectFrom('endpoints')
+    .select('deleted_at')
+    .where('id', '=', rollout.endpoint_id)
+    .executeTakeFirst();
   if (endpoint?.deleted_at) return;
   await setTraffic(tx, { endpointId: rollout.endpoint_id, targets, actor, reason });
 }
@@ -199,6 +311,14 @@ async function note(
   message: string,
   data: Record<string, unknown>,
 ): Promise<void> {
-  await tx.insertInto('rollout_events').values({ rollout_id: rollout.id, kind, message, data: JSON.stringify(data) }).execute();
-  await emit(tx, { project: rollout.project, kind: `rollout.${kind}`, subject: `rollout/${rollout.id}`, data: { rollout: rollout.id, endpoint: rollout.endpoint, message, ...data } });
+  await tx
+    .insertInto('rollout_events')
+    .values({ rollout_id: rollout.id, kind, message, data: JSON.stringify(data) })
+    .execute();
+  await emit(tx, {
+    project: rollout.project,
+    kind: `rollout.${kind}`,
+    subject: `rollout/${rollout.id}`,
+    data: { rollout: rollout.id, endpoint: rollout.endpoint, message, ...data },
+  });
 }

@@ -55,7 +55,14 @@ export async function registerOutputs(deps: OutputDeps, attempt: FinishedAttempt
     framework: entry.framework,
     signature,
     metrics: await lastMetrics(deps.db, attempt.jobId, attempt.attempt),
-    lineage: { kind: 'job', jobId: attempt.jobId, attempt: attempt.attempt, code: spec.code, params: spec.params, actor: `job ${spec.name}` },
+    lineage: {
+      kind: 'job',
+      jobId: attempt.jobId,
+      attempt: attempt.attempt,
+      code: spec.code,
+      params: spec.params,
+      actor: `job ${spec.name}`,
+    },
     source: `job:${attempt.jobId}`,
   });
   return version;

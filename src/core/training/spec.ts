@@ -3,7 +3,10 @@ import { z } from 'zod';
 /** What a training job says of itself. The same schema validates the API, the CLI's YAML and the OpenAPI document. */
 export const NAME = z
   .string()
-  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'use 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit');
+  .regex(
+    /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
+    'use 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit',
+  );
 
 export const resourcesSchema = z
   .object({
@@ -18,7 +21,9 @@ const paramValue = z.union([z.string().max(4096), z.number(), z.boolean()]);
 export const jobSpecSchema = z
   .object({
     name: NAME.describe('What people call the job; need not be unique.'),
-    model: NAME.optional().describe('The model that the output is registered under. Without it, outputs are not registered.'),
+    model: NAME.optional().describe(
+      'The model that the output is registered under. Without it, outputs are not registered.',
+    ),
     code: z
       .string()
       .regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hex digits, as the upload answered')
@@ -27,16 +32,30 @@ export const jobSpecSchema = z
       .string()
       .min(1)
       .max(512)
-      .refine((path) => !path.startsWith('/') && !path.split('/').includes('..'), 'must be a path inside the code folder')
+      .refine(
+        (path) => !path.startsWith('/') && !path.split('/').includes('..'),
+        'must be a path inside the code folder',
+      )
       .describe('Script to run, relative to the code folder.'),
     args: z.array(z.string().max(4096)).max(256).default([]),
     requirements: z.array(z.string().min(1).max(512)).max(256).default([]).describe('pip requirement lines.'),
-    params: z.record(z.string().min(1).max(256), paramValue).default({}).describe('Handed to the script as a JSON file and in the environment.'),
+    params: z
+      .record(z.string().min(1).max(256), paramValue)
+      .default({})
+      .describe('Handed to the script as a JSON file and in the environment.'),
     env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(32768)).default({}),
     resources: resourcesSchema.default({ cpus: 1, memoryMb: 512, gpus: 0 }),
-    timeLimitSec: z.number().int().min(1).max(30 * 86400).default(3600).describe('SIGTERM after this many seconds of running, SIGKILL after the grace.'),
+    timeLimitSec: z
+      .number()
+      .int()
+      .min(1)
+      .max(30 * 86400)
+      .default(3600)
+      .describe('SIGTERM after this many seconds of running, SIGKILL after the grace.'),
     retries: z.number().int().min(0).max(20).default(1).describe('How often a failed attempt is repeated.'),
-    endpoint: NAME.optional().describe('The endpoint whose promotion policy takes the model over; every endpoint of the model when absent.'),
+    endpoint: NAME.optional().describe(
+      'The endpoint whose promotion policy takes the model over; every endpoint of the model when absent.',
+    ),
   })
   .strict();
 

@@ -309,7 +309,13 @@ export async function finishUnsuccessful(
 /** Gives a running attempt back to the queue because its worker stops; it does not count against the retries. */
 export async function releaseJob(db: Db, key: AttemptKey, reason: string): Promise<void> {
   await ownAttempt(db, key)
-    .set((eb) => ({ state: 'queued', phase: 'queued', owner: null, reason, lost_attempts: eb('lost_attempts', '+', 1) }))
+    .set((eb) => ({
+      state: 'queued',
+      phase: 'queued',
+      owner: null,
+      reason,
+      lost_attempts: eb('lost_attempts', '+', 1),
+    }))
     .execute();
 }
 
@@ -318,7 +324,11 @@ export async function releaseJob(db: Db, key: AttemptKey, reason: string): Promi
  * against the retries: the script did nothing wrong. `deadOwner` names workers that are known to be gone, by the beginning of their name. Answers what to enqueue: those, and
  * the oldest that wait.
  */
-export async function recoverJobs(db: Db, silentMs: number, deadOwner?: string): Promise<{ id: string; attempt: number }[]> {
+export async function recoverJobs(
+  db: Db,
+  silentMs: number,
+  deadOwner?: string,
+): Promise<{ id: string; attempt: number }[]> {
   return db.transaction().execute(async (tx) => {
     const lost = await tx
       .updateTable('jobs')
@@ -345,7 +355,13 @@ export async function recoverJobs(db: Db, silentMs: number, deadOwner?: string):
         subject: `job/${job.id}`,
         data: { job: job.id, attempt: job.attempt },
       });
-    return tx.selectFrom('jobs').select(['id', 'attempt']).where('state', '=', 'queued').orderBy('created_at').limit(500).execute();
+    return tx
+      .selectFrom('jobs')
+      .select(['id', 'attempt'])
+      .where('state', '=', 'queued')
+      .orderBy('created_at')
+      .limit(500)
+      .execute();
   });
 }
 

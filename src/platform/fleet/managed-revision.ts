@@ -118,7 +118,13 @@ export class ManagedRevision {
 
   /** Nothing runs, nobody waits: the revision costs nothing and may be forgotten. */
   get idle(): boolean {
-    return this.desired === 0 && this.replicas.size === 0 && this.starting === 0 && this.pool.waiting === 0 && this.pool.busy === 0;
+    return (
+      this.desired === 0 &&
+      this.replicas.size === 0 &&
+      this.starting === 0 &&
+      this.pool.waiting === 0 &&
+      this.pool.busy === 0
+    );
   }
 
   status(): RevisionStatus {

@@ -63,7 +63,9 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     });
   });
   const heard = (kind: RuntimeMessage['kind']) =>
-    new Promise<void>((resolve) => child.on('message', (message: RuntimeMessage) => message.kind === kind && resolve()));
+    new Promise<void>((resolve) =>
+      child.on('message', (message: RuntimeMessage) => message.kind === kind && resolve()),
+    );
   const started = heard('listening');
   const warm = heard('ready');
   const timer = new AbortController();

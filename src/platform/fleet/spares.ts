@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../clock.js';
 import { messageOf } from '../../errors.js';
-import type { Log } from '../../log.js';
 import { launchRuntime, type RuntimeLaunch, type RuntimeProcess } from './runtime-process.js';
 
 export interface SparesOptions extends Omit<RuntimeLaunch, 'socket'> {

@@ -2,7 +2,15 @@
 import { connect } from 'node:net';
 import type { Call, Exchange, Forward, Reply } from '../../core/inference/forward.js';
 import { AppError, asAppError } from '../../errors.js';
-import { asResponseMeta, encodeMeta, FRAME_CANCEL, FRAME_REQUEST, type Frame, FrameReader, FrameWriter } from '../../protocol/frames.js';
+import {
+  asResponseMeta,
+  encodeMeta,
+  FRAME_CANCEL,
+  FRAME_REQUEST,
+  type Frame,
+  FrameReader,
+  FrameWriter,
+} from '../../protocol/frames.js';
 
 export interface ReplicaConnection {
   readonly forward: Forward;
@@ -22,7 +30,8 @@ const FRAME_OVERHEAD_BYTES = 128 * 1024;
 export function connectReplica(path: string, maxBodyBytes: number): Promise<ReplicaConnection> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
-    const refuse = (error: Error) => reject(new AppError('upstream_failed', `cannot connect to the model server: ${error.message}`, { cause: error }));
+    const refuse = (error: Error) =>
+      reject(new AppError('upstream_failed', `cannot connect to the model server: ${error.message}`, { cause: error }));
     socket.once('error', refuse);
     socket.once('connect', () => {
       socket.off('error', refuse);
@@ -47,7 +56,8 @@ export function connectReplica(path: string, maxBodyBytes: number): Promise<Repl
       socket.on('error', () => {});
       const closed = new Promise<void>((done) => {
         socket.on('close', () => {
-          for (const waiting of pending.values()) waiting.reject(new AppError('upstream_failed', 'the model server went away before it answered'));
+          for (const waiting of pending.values())
+            waiting.reject(new AppError('upstream_failed', 'the model server went away before it answered'));
           pending.clear();
           done();
         });
