@@ -14,10 +14,10 @@ export function define(command: Command, io: Io): void {
   command
     .summary('make what YAML files describe')
     .description(
-      'Make what YAML files describe, and say of each resource whether it was created, updated or unchanged.\n' +
-        `Each document has apiVersion: sluice/v1, kind (${KINDS.join(', ')}), metadata.name and spec, as the\n` +
-        "API has it. Paths in a document (a job's code and requirements, a model's or dataset's path) are relative to its file.\n" +
-        "All documents are checked before anything is changed. An endpoint's version counts only when it is created;\n" +
+      'Make what YAML files describe, and say of each resource whether it was created, updated or unchanged. ' +
+        `Each document has apiVersion: sluice/v1, kind (${KINDS.join(', ')}), metadata.name and spec, as the ` +
+        "API has it. Paths in a document (a job's code and requirements, a model's or dataset's path) are relative to its file. " +
+        "All documents are checked before anything is changed. An endpoint's version counts only when it is created; " +
         "the same Job document again is the same job. With --json: a list of kind, name, action and the API's answer.",
     )
     .requiredOption('-f, --file <path>', 'a file, a folder of files, or - for standard input; again for more', collect)

@@ -33,7 +33,7 @@ export function define(command: Command, io: Io): void {
   command
     .summary('send a prediction')
     .description(
-      'Send a prediction and print its outputs. The input is a whole Open Inference Protocol request, or only data:\n' +
+      'Send a prediction and print its outputs. The input is a whole Open Inference Protocol request, or only data: ' +
         'an array, or an object with an array per input; the rest is filled in from what the endpoint says it takes.',
     )
     .argument('<endpoint>')

@@ -17,7 +17,7 @@ export function define(command: Command, io: Io): void {
   command
     .summary('show whether it runs, and what')
     .description(
-      'Show whether the gateway is reachable and ready, the endpoints with their traffic, and the jobs that run.\n' +
+      'Show whether the gateway is reachable and ready, the endpoints with their traffic, and the jobs that run. ' +
         'With --json: one object of the answers to readyz, whoami, endpoints and jobs.',
     )
     .action((_options: unknown, self: Command) => status(openSession(io, self)));

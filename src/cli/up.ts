@@ -6,7 +6,7 @@ export function define(command: Command, _io: Io): void {
   command
     .summary('start Sluice on this machine')
     .description(
-      'Start Sluice on this machine: the gateway, a worker, and Postgres where no DATABASE_URL names one.\n' +
+      'Start Sluice on this machine: the gateway, a worker, and Postgres where no DATABASE_URL names one. ' +
         'Everything that they are told comes from the environment; see docs/config.md.',
     )
     .action(async () => {

@@ -1,41 +1,47 @@
 /** Which fields a YAML document may have, by kind. A test holds them against the schemas of the API. */
 
-/** Nested fields; `any` is a value or a list, whose insides the gateway checks. */
-export type Fields = { readonly [name: string]: 'any' | Fields };
+/** Nested fields; `leaf` is a value or a list, whose insides the gateway checks. */
+export type Fields = { readonly [name: string]: 'leaf' | Fields };
 
-const any = 'any';
+const leaf = 'leaf';
 
-const STEP: Fields = { percent: any, holdSec: any };
-const ANALYSIS: Fields = { minRequests: any, maxErrorIncrease: any, maxSlowIncrease: any, slowFactor: any, alpha: any };
+const STEP: Fields = { percent: leaf, holdSec: leaf };
+const ANALYSIS: Fields = {
+  minRequests: leaf,
+  maxErrorIncrease: leaf,
+  maxSlowIncrease: leaf,
+  slowFactor: leaf,
+  alpha: leaf,
+};
 const ROLLOUT: Fields = {
   steps: STEP,
   analysis: ANALYSIS,
-  maxStepSec: any,
-  onInconclusive: any,
-  readyTimeoutSec: any,
-  bakeSec: any,
+  maxStepSec: leaf,
+  onInconclusive: leaf,
+  readyTimeoutSec: leaf,
+  bakeSec: leaf,
 };
 const GATE: Fields = {
-  kind: any,
-  name: any,
-  min: any,
-  max: any,
-  dataset: any,
-  metric: any,
-  maxRegression: any,
-  minImprovement: any,
-  tolerance: any,
+  kind: leaf,
+  name: leaf,
+  min: leaf,
+  max: leaf,
+  dataset: leaf,
+  metric: leaf,
+  maxRegression: leaf,
+  minImprovement: leaf,
+  tolerance: leaf,
 };
 const SCALING: Fields = {
-  minReplicas: any,
-  maxReplicas: any,
-  concurrency: any,
-  targetUtilization: any,
-  stableWindowSec: any,
-  scaleDownDelaySec: any,
-  scaleToZeroGraceSec: any,
-  queueTimeoutSec: any,
-  threads: any,
+  minReplicas: leaf,
+  maxReplicas: leaf,
+  concurrency: leaf,
+  targetUtilization: leaf,
+  stableWindowSec: leaf,
+  scaleDownDelaySec: leaf,
+  scaleToZeroGraceSec: leaf,
+  queueTimeoutSec: leaf,
+  threads: leaf,
 };
 
 export const KINDS = ['Dataset', 'Model', 'Endpoint', 'Key', 'Job'] as const;
@@ -43,33 +49,33 @@ export type Kind = (typeof KINDS)[number];
 
 /** The fields of `spec`. A list's fields are those of its entries. */
 export const SPEC_FIELDS: Readonly<Record<Kind, Fields>> = {
-  Dataset: { path: any, digest: any },
-  Model: { description: any, path: any, files: { path: any, digest: any }, metrics: any, aliases: any },
+  Dataset: { path: leaf, digest: leaf },
+  Model: { description: leaf, path: leaf, files: { path: leaf, digest: leaf }, metrics: leaf, aliases: leaf },
   Endpoint: {
-    model: any,
-    access: any,
+    model: leaf,
+    access: leaf,
     scaling: SCALING,
-    routing: { stickyHeader: any },
-    policy: { auto: any, gates: GATE, rollout: ROLLOUT },
-    version: any,
+    routing: { stickyHeader: leaf },
+    policy: { auto: leaf, gates: GATE, rollout: ROLLOUT },
+    version: leaf,
   },
-  Key: { role: any, expiresAt: any },
+  Key: { role: leaf, expiresAt: leaf },
   Job: {
-    model: any,
-    code: any,
-    entrypoint: any,
-    args: any,
-    requirements: any,
-    params: any,
-    env: any,
-    resources: { cpus: any, memoryMb: any, gpus: any },
-    timeLimitSec: any,
-    retries: any,
-    endpoint: any,
+    model: leaf,
+    code: leaf,
+    entrypoint: leaf,
+    args: leaf,
+    requirements: leaf,
+    params: leaf,
+    env: leaf,
+    resources: { cpus: leaf, memoryMb: leaf, gpus: leaf },
+    timeLimitSec: leaf,
+    retries: leaf,
+    endpoint: leaf,
   },
 };
 
 /** The fields of a whole document. */
-export const DOCUMENT_FIELDS: Fields = { apiVersion: any, kind: any, metadata: { name: any }, spec: any };
+export const DOCUMENT_FIELDS: Fields = { apiVersion: leaf, kind: leaf, metadata: { name: leaf }, spec: leaf };
 
 export const API_VERSION = 'sluice/v1';

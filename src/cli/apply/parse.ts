@@ -51,7 +51,7 @@ export function parseSpec(text: string, file: string, kind: Kind): Readonly<Reco
     throw usageError(`${file} does not describe exactly one ${kind}`);
   }
   const problems: string[] = [];
-  checkFields(root, { name: 'any', ...SPEC_FIELDS[kind] }, '', (node, message) => {
+  checkFields(root, { name: 'leaf', ...SPEC_FIELDS[kind] }, '', (node, message) => {
     problems.push(`${file}:${lines.linePos(offsetOf(node) ?? 0).line}: ${message}`);
   });
   if (problems.length > 0) throw usageError(problems.join('\n'));
@@ -102,7 +102,7 @@ function checkFields(node: unknown, fields: Fields, path: string, say: Say): voi
       const close = closest(name, Object.keys(fields));
       const help = close ? `did you mean ${close}?` : `known are ${Object.keys(fields).join(', ')}`;
       say(key, `there is no field ${full}; ${help}`);
-    } else if (known !== 'any') {
+    } else if (known !== 'leaf') {
       const isPlain = isScalar(value) && value.value !== null;
       if (isPlain) say(value, `${full} is ${shown(value.value)}, expected fields`);
       checkFields(value, known, full, say);

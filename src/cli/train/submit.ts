@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { usageError } from '../exit.js';
 import type { Io } from '../io.js';
 import { plural } from '../print/text.js';
@@ -40,7 +40,7 @@ export function defineSubmit(command: Command, io: Io): void {
     .command('submit')
     .summary('submit a training job')
     .description(
-      'Pack a folder or a script, upload it unless the gateway has it, and submit a job that runs it. A folder is\n' +
+      'Pack a folder or a script, upload it unless the gateway has it, and submit a job that runs it. A folder is ' +
         'packed without .git, .venv, node_modules, __pycache__ and what its .sluiceignore names.',
     )
     .argument('<code>', 'a folder, or one script')
@@ -60,7 +60,7 @@ export function defineSubmit(command: Command, io: Io): void {
     .option('--retries <n>', 'how often a failed attempt is repeated', integer(0, 20))
     .option('--endpoint <name>', 'endpoint that takes the model over; default: every endpoint of the model')
     .option('--idempotency-key <text>', 'the same key again is the same job, not a second one')
-    .addOption(new Option('--code-limit <size>', 'largest code folder').default(undefined, '256m').argParser(mebibytes))
+    .option('--code-limit <size>', 'largest code folder; default: 256m', mebibytes)
     .option('-f, --follow', 'print the log until the job ends; the exit code says whether it succeeded')
     .option('-w, --wait', 'wait until the job ends; the exit code says whether it succeeded')
     .option('--promoted', 'wait for its promotions too; the exit code says whether all were promoted')
