@@ -5,11 +5,10 @@ import { endpointSpecSchema, scalingSchema, trafficTargetSchema } from '../core/
 import type { RevisionStatus } from '../core/fleet.js';
 import { type ArmStats, NO_STATS, quantile } from '../core/rollouts/analysis.js';
 import type { Schema } from '../core/schema.js';
-import { time } from './openapi.js';
+import { component, time } from './openapi.js';
 
 /** One entry of an endpoint's traffic. */
-// a schema of our own: the core's was made before this door taught zod the method
-export const targetSchema = trafficTargetSchema.extend({}).openapi('TrafficTarget');
+export const targetSchema = component('TrafficTarget', trafficTargetSchema);
 
 const latency = z.number().nullable().describe('Milliseconds; null without requests.');
 

@@ -46,6 +46,14 @@ export const WRITE_ERRORS = {
   413: failure('The body is larger than allowed.'),
 } as const;
 
+/**
+ * A schema of the domain as a component of the document. Copied, because only schemas made after this library was
+ * loaded can be told their name, and which module comes first is the bundler's choice.
+ */
+export function component<S extends z.ZodType>(name: string, schema: S): S {
+  return schema.clone().openapi(name);
+}
+
 /** A JSON answer. */
 export function answer<S extends z.ZodType>(schema: S, description: string) {
   return { description, content: { 'application/json': { schema } } };

@@ -23,7 +23,17 @@ import {
   metricView,
 } from '../job-view.js';
 import { wantsStream } from '../middlewares.js';
-import { after, answer, jsonRequest, limit, named, newRouter, READ_ERRORS, WRITE_ERRORS } from '../openapi.js';
+import {
+  after,
+  answer,
+  component,
+  jsonRequest,
+  limit,
+  named,
+  newRouter,
+  READ_ERRORS,
+  WRITE_ERRORS,
+} from '../openapi.js';
 import type { Services } from '../services.js';
 import { followEvents, lastEventId } from '../sse.js';
 
@@ -50,7 +60,7 @@ const submit = createRoute({
         .optional()
         .describe('The same key and job again is the same submission.'),
     }),
-    body: jsonRequest(jobSpecSchema.openapi('JobSpec')),
+    body: jsonRequest(component('JobSpec', jobSpecSchema)),
   },
   responses: {
     200: answer(submittedSchema, 'It was submitted before under this key.'),
