@@ -47,7 +47,9 @@ export async function renderCliDocs(): Promise<string> {
   const groups = GROUPS.map(({ name }) => program.commands.find((command) => command.name() === name)).filter(
     (one) => one !== undefined,
   );
-  const parts = [INTRO, help(program, 'after')];
+  // the top help as people see it, when no group is loaded
+  const top = await createProgram(silentIo(), []);
+  const parts = [INTRO, help(top, 'after')];
   for (const group of groups) {
     parts.push(`## sluice ${group.name()}\n`, help(group));
     for (const leaf of leaves(group)) parts.push(`### ${pathOf(leaf)}\n`, help(leaf));

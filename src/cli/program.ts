@@ -53,7 +53,8 @@ export async function createProgram(io: Io, wanted?: readonly string[]): Promise
     const command = program.command(group.name).description(group.summary);
     if (wanted && !wanted.includes(group.name)) continue;
     (await group.load()).define(command, io);
-    forEachLeaf(command, addCommonOptions);
+    // the platform itself is asked nothing over HTTP
+    if (group.name !== 'up') forEachLeaf(command, addCommonOptions);
   }
   return program;
 }

@@ -10,7 +10,7 @@ import { followLogs } from './wait.js';
 
 const STATES = ['queued', 'running', 'succeeded', 'failed', 'cancelled'];
 /** Log lines asked for at once. */
-const PAGE = 1000;
+const PAGE = 5000;
 
 /** `sluice train`. */
 export function define(command: Command, io: Io): void {
