@@ -19,7 +19,18 @@ export interface GatewayMetrics {
   readonly coldStart: Histogram<'endpoint'>;
 }
 
-export function createGatewayMetrics(): GatewayMetrics {
+/** What the gauges read at each scrape. */
+export interface FleetReading {
+  readonly endpoint: string;
+  readonly revision: number;
+  readonly ready: number;
+  readonly starting: number;
+  readonly busy: number;
+  readonly waiting: number;
+}
+
+/** `readFleet` is called at each scrape. */
+export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): GatewayMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -29,9 +40,39 @@ export function createGatewayMetrics(): GatewayMetrics {
     predictions: new Counter({ name: 'sluice_predictions_total', help: 'Predictions answered.', labelNames: [...of, 'status'], registers }),
     latency: new Histogram({ name: 'sluice_prediction_seconds', help: 'Time from arrival to answer, waiting included.', labelNames: [...of], buckets: LATENCY_BUCKETS, registers }),
     refused: new Counter({ name: 'sluice_predictions_refused_total', help: 'Predictions refused before a revision was chosen.', labelNames: ['code'], registers }),
-    replicas: new Gauge({ name: 'sluice_replicas', help: 'Model servers by state.', labelNames: [...of, 'state'], registers }),
-    inFlight: new Gauge({ name: 'sluice_predictions_in_flight', help: 'Predictions being answered by a replica.', labelNames: [...of], registers }),
-    waiting: new Gauge({ name: 'sluice_predictions_waiting', help: 'Predictions that wait for a replica.', labelNames: [...of], registers }),
+    replicas: new Gauge({
+      name: 'sluice_replicas',
+      help: 'Model servers by state.',
+      labelNames: [...of, 'state'],
+      registers,
+      collect() {
+        this.reset();
+        for (const { endpoint, revision, ready, starting } of readFleet()) {
+          this.set({ endpoint, revision, state: 'ready' }, ready);
+          this.set({ endpoint, revision, state: 'starting' }, starting);
+        }
+      },
+    }),
+    inFlight: new Gauge({
+      name: 'sluice_predictions_in_flight',
+      help: 'Predictions being answered by a replica.',
+      labelNames: [...of],
+      registers,
+      collect() {
+        this.reset();
+        for (const { endpoint, revision, busy } of readFleet()) this.set({ endpoint, revision }, busy);
+      },
+    }),
+    waiting: new Gauge({
+      name: 'sluice_predictions_waiting',
+      help: 'Predictions that wait for a replica.',
+      labelNames: [...of],
+      registers,
+      collect() {
+        this.reset();
+        for (const { endpoint, revision, waiting } of readFleet()) this.set({ endpoint, revision }, waiting);
+      },
+    }),
     coldStart: new Histogram({ name: 'sluice_cold_start_seconds', help: 'Time from the first waiting request to a ready replica.', labelNames: ['endpoint'], buckets: LATENCY_BUCKETS, registers }),
   };
 }

@@ -71,7 +71,7 @@ const STATEMENTS = [
   `create index rollout_events_of on rollout_events (rollout_id, id)`,
   `create table revision_status (
     endpoint_id text not null, revision integer not null, gateway text not null, ready integer not null,
-    starting integer not null, message text not null default '', updated_at timestamptz not null default now(),
+    starting integer not null, failing boolean not null default false, message text not null default '', updated_at timestamptz not null default now(),
     primary key (endpoint_id, revision, gateway))`,
   `create table revision_stats (
     endpoint_id text not null, revision integer not null, gateway text not null, second timestamptz not null,
@@ -80,7 +80,8 @@ const STATEMENTS = [
   `create index revision_stats_age on revision_stats (second)`,
   `create table jobs (
     id text primary key, project text not null references projects(name), name text not null, spec jsonb not null,
-    state text not null, phase text not null default '', attempt integer not null default 0, owner text,
+    state text not null, phase text not null default '', attempt integer not null default 0,
+    lost_attempts integer not null default 0, owner text,
     heartbeat_at timestamptz, cancel_requested_at timestamptz, reason text not null default '', exit_code integer,
     version integer, request_key text, created_at timestamptz not null default now(), started_at timestamptz, ended_at timestamptz)`,
   `create unique index jobs_request_key on jobs (project, request_key) where request_key is not null`,
