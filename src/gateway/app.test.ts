@@ -39,7 +39,8 @@ describe('who may call what', () => {
     const fillers = ['1', 'x', '%00', '..%2f..', '99999999999999999999', "'--", '%F0%9F%98%80', '%zz'];
     for (const operation of guarded()) {
       for (const filler of fillers) {
-        for (const body of operation.method === 'GET' ? [undefined] : [undefined, {}, [], { name: '\u0000' }, 'x']) {
+        const bodies = filler === '1' ? [undefined, {}, [], { name: '\u0000' }, 'x'] : [{}];
+        for (const body of operation.method === 'GET' ? [undefined] : bodies) {
           const url = urlOf(operation, filler);
           const response = await gateway.call('admin', operation.method, url, body);
           expect(response.status, `${operation.operationId} ${filler} ${JSON.stringify(body)}`).toBeLessThan(500);

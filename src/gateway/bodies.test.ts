@@ -57,7 +57,7 @@ describe('bodies', () => {
         body: 'a=1',
         headers: { 'content-type': 'text/plain' },
         status: 400,
-        has: 'application/json, not text/plain',
+        has: 'Content-Type text/plain is not taken here: send application/json',
       },
       {
         name: 'too large',

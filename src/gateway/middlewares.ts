@@ -45,6 +45,9 @@ export function wantsStream(c: Context): boolean {
 /** Uploads, downloads and the registration of a model take as long as the bytes and the model need. */
 const UNTIMED = /\/blobs(\/|$)|\/versions$|\/content$|\/files\//;
 
+/** Where every body is bytes. */
+const BLOBS = /\/blobs(\/|$)/;
+
 /** Answers `timeout` when a call takes longer than an API call may; streams, uploads and downloads aside. */
 export function apiTimeout(timeoutMs: number): MiddlewareHandler<GatewayEnv> {
   return async (c, next) => {
@@ -64,7 +67,9 @@ export function apiTimeout(timeoutMs: number): MiddlewareHandler<GatewayEnv> {
 /** Reads a JSON body once, within the bound, so that what follows finds it parsed; says where it is malformed. */
 export function jsonBody(maxBytes: number): MiddlewareHandler<GatewayEnv> {
   return async (c, next) => {
-    if (/^application\/([\w.-]+\+)?json\b/i.test(c.req.header('content-type') ?? '')) {
+    const isJson = /^application\/([\w.-]+\+)?json\b/i.test(c.req.header('content-type') ?? '');
+    // a blob is bytes, whatever they are said to be
+    if (isJson && !BLOBS.test(c.req.path)) {
       const text = await readText(c, maxBytes);
       try {
         JSON.parse(text);

@@ -48,7 +48,8 @@ function known(error: Error, c: Context<GatewayEnv>): AppError {
     const type = c.req.header('content-type');
     return new AppError(
       'invalid',
-      `the body must be JSON with Content-Type: application/json, not ${type ?? 'without a type'}`,
+      `${type === undefined ? 'a body without a Content-Type' : `Content-Type ${type}`} is not taken here: send ` +
+        'application/json, or application/octet-stream where bytes are taken',
     );
   }
   return ofDatabase(error) ?? asAppError(error);

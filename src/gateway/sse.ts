@@ -1,4 +1,5 @@
 /** Server-sent events: a live view of rows that grow, resumable by the sequence number that every event carries as id. */
+import { setTimeout } from 'node:timers/promises';
 import type { Context } from 'hono';
 import { type SSEMessage, type SSEStreamingApi, streamSSE } from 'hono/streaming';
 import type { GatewayEnv } from './env.js';
@@ -7,8 +8,11 @@ import type { Services } from './services.js';
 /** Proxies and clients cut what is silent for long. */
 const HEARTBEAT_MS = 15_000;
 
-/** What a look at the rows gave: whether there may be more at once, news are to be waited for, or it was the last. */
-export type Look = 'more' | 'wait' | 'end';
+/** What a look at the rows gave: there may be more at once, or soon without news, or after news; or it was the last. */
+export type Look = 'more' | 'soon' | 'wait' | 'end';
+
+/** How soon is soon. */
+const SOON_MS = 100;
 
 export interface Follow {
   /** Topics of the notifications that tell of news. */
@@ -66,6 +70,8 @@ async function run(
         await stream.writeSSE(message);
       });
       if (look === 'end') return;
+      if (look === 'soon')
+        await Promise.race([news, setTimeout(SOON_MS, undefined, { signal: round.signal })]).catch(() => {});
       if (look === 'wait') {
         const began = performance.now();
         await news;

@@ -9,6 +9,7 @@ import {
   createRevision,
   getEndpoint,
   listEndpoints,
+  lockEndpoint,
   setTraffic,
   updateEndpoint,
 } from './store.js';
@@ -72,15 +73,8 @@ export async function changeTraffic(
   change: HandTraffic,
 ): Promise<number> {
   return db.transaction().execute(async (tx) => {
-    const endpoint = await getEndpoint(tx, project, endpointName);
-    const generation = await setTraffic(tx, {
-      endpointId: endpoint.id,
-      targets: change.targets,
-      expectGeneration: change.generation,
-      actor: change.actor,
-      reason: change.reason,
-    });
-    // asked after the endpoint's row is locked: a rollout that starts meanwhile waits for it, or is seen here
+    // locked first: a rollout that starts meanwhile waits for this change, or is seen here
+    const endpoint = await lockEndpoint(tx, project, endpointName);
     const rollout = await rolloutInFlight(tx, endpoint.id);
     if (rollout !== undefined) {
       throw new AppError(
@@ -89,6 +83,13 @@ export async function changeTraffic(
         { details: { rollout } },
       );
     }
+    const generation = await setTraffic(tx, {
+      endpointId: endpoint.id,
+      targets: change.targets,
+      expectGeneration: change.generation,
+      actor: change.actor,
+      reason: change.reason,
+    });
     const [winner] = change.targets.filter((target) => target.percent === 100);
     if (winner) await crown(tx, endpoint.id, winner.revision, change.actor, change.reason || 'traffic set by hand');
     return generation;

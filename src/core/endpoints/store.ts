@@ -104,6 +104,20 @@ export async function getEndpoint(db: Db, project: string, name: string) {
   return endpoint;
 }
 
+/** The endpoint, locked until the caller's transaction ends: nobody else moves its traffic meanwhile. */
+export async function lockEndpoint(tx: Db, project: string, name: string) {
+  const { id } = await getEndpoint(tx, project, name);
+  const endpoint = await tx
+    .selectFrom('endpoints')
+    .selectAll()
+    .where('id', '=', id)
+    .where('deleted_at', 'is', null)
+    .forUpdate()
+    .executeTakeFirst();
+  if (!endpoint) throw new AppError('not_found', `there is no endpoint "${name}"`, { details: { endpoint: name } });
+  return endpoint;
+}
+
 /** Deletes an endpoint: its rollout in flight ends as aborted, its replicas go, its history stays. */
 export async function deleteEndpoint(db: Db, project: string, name: string, actor: string): Promise<void> {
   await db.transaction().execute(async (tx) => {

@@ -18,24 +18,54 @@ export async function emit(db: Db, event: NewEvent): Promise<void> {
   await sql`select pg_notify('sluice_events', ${event.project})`.execute(db);
 }
 
-/** Events of a project after a sequence number, oldest first. */
+/** How long a gap in the sequence may be one that a transaction under way still fills; transactions here are short. */
+const SETTLE_MS = 3000;
+
+/** Gaps are looked for among so many of the newest events. */
+const SETTLE_EVENTS = 1000;
+
+/**
+ * Events of a project after a sequence number, oldest first. A number is taken before its transaction commits, so a lower
+ * one can appear after a higher one: what stands behind a gap that may still fill is `held` back, and a reader that goes
+ * on from the last number it saw misses nothing.
+ */
 export async function eventsAfter(db: Db, project: string, after: number, limit = 500) {
+  // one snapshot of both reads: a gap that appears in between is not overlooked
   return db
-    .selectFrom('events')
-    .selectAll()
-    .where('project', '=', project)
-    .where('seq', '>', after)
-    .orderBy('seq')
-    .limit(limit)
-    .execute();
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .execute(async (tx) => {
+      const unsettled = await firstUnsettled(tx);
+      const events = await tx
+        .selectFrom('events')
+        .selectAll()
+        .where('project', '=', project)
+        .where('seq', '>', after)
+        .$if(unsettled !== undefined, (query) => query.where('seq', '<', unsettled as number))
+        .orderBy('seq')
+        .limit(limit)
+        .execute();
+      return { events, held: unsettled !== undefined && events.length < limit };
+    });
 }
 
 /** The newest sequence number, from which a listener that wants only what is new begins. */
-export async function lastEvent(db: Db, project: string): Promise<number> {
+export async function lastEvent(db: Db): Promise<number> {
+  const unsettled = await firstUnsettled(db);
   const row = await db
     .selectFrom('events')
     .select((e) => e.fn.max('seq').as('seq'))
-    .where('project', '=', project)
+    .$if(unsettled !== undefined, (query) => query.where('seq', '<', unsettled as number))
     .executeTakeFirst();
   return Number(row?.seq ?? 0);
+}
+
+/** The first young event whose predecessor in the sequence cannot be seen. */
+async function firstUnsettled(db: Db): Promise<number | undefined> {
+  const { rows } = await sql<{ seq: number | null }>`
+    select min(e.seq) as seq from events e
+    where e.seq > (select coalesce(max(seq), 0) - ${SETTLE_EVENTS}::bigint from events)
+      and e.seq > 1 and e.at > now() - ${SETTLE_MS}::float8 * interval '1 millisecond'
+      and not exists (select from events b where b.seq = e.seq - 1)`.execute(db);
+  return rows[0]?.seq ?? undefined;
 }

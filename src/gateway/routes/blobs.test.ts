@@ -36,6 +36,15 @@ describe('blobs and datasets', () => {
       { name: 'get', method: 'GET', url: `/blobs/${digestOf(text)}`, status: 200, has: text },
       { name: 'no digest', method: 'PUT', url: '/blobs/nonsense', body: text, status: 400, has: 'must be sha256' },
       { name: 'post', method: 'POST', url: '/blobs', body: 'more', status: 201, has: { digest: digestOf('more') } },
+      {
+        name: 'bytes that are JSON stay bytes',
+        method: 'POST',
+        url: '/blobs',
+        body: '{ "a":1 ',
+        headers: { 'content-type': 'application/json' },
+        status: 201,
+        has: { bytes: 8 },
+      },
       { name: 'an empty one', method: 'POST', url: '/blobs', status: 201, has: { bytes: 0 } },
       {
         name: 'too large',

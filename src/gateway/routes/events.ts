@@ -57,19 +57,20 @@ export function eventRoutes(services: Services) {
     const query = c.req.valid('query');
     if (!wantsStream(c)) {
       const from = query.after ?? 0;
-      const rows = await eventsAfter(db, project, from, query.limit);
-      return c.json({ events: rows.map(eventView), next: rows.at(-1)?.seq ?? from }, 200);
+      const { events } = await eventsAfter(db, project, from, query.limit);
+      return c.json({ events: events.map(eventView), next: events.at(-1)?.seq ?? from }, 200);
     }
-    let seen = lastEventId(c) ?? query.after ?? (await lastEvent(db, project));
+    let seen = lastEventId(c) ?? query.after ?? (await lastEvent(db));
     return followEvents(c, services, {
       topics: [`events/${project}`],
       async look(send) {
-        const rows = await eventsAfter(db, project, seen, BATCH);
-        for (const row of rows) {
+        const { events, held } = await eventsAfter(db, project, seen, BATCH);
+        for (const row of events) {
           await send({ id: String(row.seq), event: row.kind, data: JSON.stringify(eventView(row)) });
           seen = row.seq;
         }
-        return rows.length === BATCH ? 'more' : 'wait';
+        if (events.length === BATCH) return 'more';
+        return held ? 'soon' : 'wait';
       },
     });
   });
@@ -77,6 +78,6 @@ export function eventRoutes(services: Services) {
   return app;
 }
 
-function eventView(row: Awaited<ReturnType<typeof eventsAfter>>[number]): z.infer<typeof eventSchema> {
+function eventView(row: Awaited<ReturnType<typeof eventsAfter>>['events'][number]): z.infer<typeof eventSchema> {
   return { seq: row.seq, kind: row.kind, subject: row.subject, data: row.data, at: row.at.toISOString() };
 }
