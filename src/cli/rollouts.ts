@@ -79,7 +79,9 @@ async function list(session: Session, options: { endpoint?: string; limit: numbe
 
 async function show(session: Session, text: string, watch: boolean): Promise<void> {
   const id = await resolveRollout(session, text);
-  const answer = await session.client.get<Rollout>(`/api/v1/rollouts/${id}`, { signal: session.signal });
+  const answer = await session.client.get<Rollout>(`/api/v1/rollouts/${encodeURIComponent(id)}`, {
+    signal: session.signal,
+  });
   if (!watch && session.printedJson(answer)) return;
   if (!session.json) printRollout(session, answer.body);
   if (!watch) return;
@@ -109,12 +111,12 @@ async function start(session: Session, name: string, text: string, wait: boolean
   session.note(`${promotion}: version ${version} of ${model} is on its way to ${name}`);
   const end = await untilPromotionEnded(session, promotion);
   if (!session.printedJson(end)) session.printEssential(promotion, promotionText(end.body));
-  mustBe('promoted', promotion, end.body.state, end.body.reason, 'the command waited for; what serves did not change');
+  mustBe('promoted', promotion, end.body.state, end.body.reason);
 }
 
 async function act(session: Session, verb: string, text: string): Promise<void> {
   const id = await resolveRollout(session, text);
-  const answer = await session.client.post<{ state: string }>(`/api/v1/rollouts/${id}/${verb}`, {
+  const answer = await session.client.post<{ state: string }>(`/api/v1/rollouts/${encodeURIComponent(id)}/${verb}`, {
     signal: session.signal,
   });
   if (session.printedJson(answer)) return;

@@ -44,7 +44,7 @@ export function untilJobEnded(session: Session, id: string): Promise<Answer<Job>
 export function untilPromotionEnded(session: Session, id: string): Promise<Answer<Promotion>> {
   let gates = 0;
   const changed = once((text: string) => session.note(text));
-  return untilEnded<Promotion>(session, `/api/v1/promotions/${id}`, (promotion) => {
+  return untilEnded<Promotion>(session, `/api/v1/promotions/${encodeURIComponent(id)}`, (promotion) => {
     for (const gate of promotion.gates.slice(gates)) session.note(gateText(gate));
     gates = promotion.gates.length;
     changed(`${id}: ${promotion.state}${promotion.rolloutId ? ` (${promotion.rolloutId})` : ''}`);
@@ -59,7 +59,7 @@ export function untilRolloutEnded(
   print: (rollout: Rollout, from: number) => void,
 ) {
   let printed = seen;
-  return untilEnded<Rollout>(session, `/api/v1/rollouts/${id}`, (rollout) => {
+  return untilEnded<Rollout>(session, `/api/v1/rollouts/${encodeURIComponent(id)}`, (rollout) => {
     print(rollout, printed);
     printed = Math.max(printed, rollout.events.length);
   });

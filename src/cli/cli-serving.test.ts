@@ -1,0 +1,133 @@
+/** Models, endpoints and traffic from the command line, against the gateway. */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type CliGateway, cliGateway } from '../../tests/support/cli-gateway.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const fixture = (name: string) => join(root, 'tests/fixtures/models', name);
+let cli: CliGateway['cli'];
+let gateway: CliGateway['gateway'];
+let puts: CliGateway['puts'];
+let write: CliGateway['write'];
+
+beforeAll(async () => {
+  ({ cli, gateway, puts, write } = await cliGateway());
+});
+
+describe('models', () => {
+  it('pushes once, however often', async () => {
+    const before = puts();
+    const first = await cli([
+      'models',
+      'push',
+      fixture('digits.onnx'),
+      '--name',
+      'digits',
+      '--metric',
+      'accuracy=0.98',
+    ]);
+    expect(first).toMatchObject({ code: 0, err: '' });
+    expect(first.out).toMatch(/^digits version 1 registered: X FP32\[-1, 64\] -> /);
+    const again = await cli(['models', 'push', fixture('digits.onnx'), '--name', 'digits', '--quiet']);
+    expect(again).toEqual({ code: 0, out: '1\n', err: '' });
+    expect(puts() - before).toBe(1);
+    const parts = await cli(['models', 'push', fixture('external'), '--name', 'parts', '--json']);
+    expect(JSON.parse(parts.out)).toMatchObject({ model: 'parts', version: 1 });
+  });
+
+  it("refuses what does not load, in the engine's words", async () => {
+    const refused = await cli(['models', 'push', fixture('corrupt.onnx'), '--name', 'bad']);
+    expect(refused).toMatchObject({ code: 1, out: '' });
+    expect(refused.err).toMatch(/^sluice: .*(protobuf|load)/i);
+  });
+
+  it('lists and shows, exactly as the API says with --json', async () => {
+    expect((await cli('models list')).out).toMatch(/^model +versions +created +description\ndigits +1 +/);
+    const shown = await cli('models show digits');
+    expect(shown.out).toMatch(/^model +digits\n/);
+    expect(shown.out).toContain('accuracy=0.98');
+    const json = await cli('models show digits --json');
+    const direct = await gateway.call('admin', 'GET', '/api/v1/models/digits');
+    expect(json.out).toBe(`${await direct.text()}\n`);
+    expect(await cli('models show nothing')).toMatchObject({ code: 5, err: 'sluice: there is no model "nothing"\n' });
+  });
+
+  it('moves aliases and shows where they were', async () => {
+    expect((await cli(['models', 'alias', 'set', 'digits', 'champion', 'latest', '--reason', 'first one'])).out).toBe(
+      'digits@champion points at version 1\n',
+    );
+    expect((await cli('models alias history digits champion')).out).toMatch(/(now|ago) +- +1 +ada +first one/);
+    expect(await cli('models alias set digits champion nobody')).toMatchObject({ code: 2 });
+    expect(await cli('models alias delete digits champion --json')).toEqual({ code: 0, out: '', err: '' });
+  });
+});
+
+describe('endpoints and traffic', () => {
+  it('creates, shows, lists', async () => {
+    const file = write('endpoint.yaml', 'scaling:\n  minReplicas: 1\n');
+    const made = await cli([
+      'endpoints',
+      'create',
+      'live',
+      '--model',
+      'digits',
+      '--version',
+      'latest',
+      '-f',
+      file,
+      '--max-replicas',
+      '3',
+      '--no-auto',
+    ]);
+    expect(made).toMatchObject({ code: 0, err: '' });
+    const json = JSON.parse((await cli('endpoints show live --json')).out) as {
+      scaling: object;
+      policy: object;
+      traffic: object;
+    };
+    expect(json).toMatchObject({
+      scaling: { minReplicas: 1, maxReplicas: 3 },
+      policy: { auto: false },
+      traffic: [{ revision: 1, percent: 100 }],
+    });
+    expect((await cli('endpoints show live')).out).toMatch(/traffic +1=100 %\n[\s\S]*revision +model version/);
+    expect((await cli('endpoints list')).out).toMatch(/live +digits +key +1=100 %/);
+    expect(await cli('endpoints create live --model digits')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('live'),
+    });
+    expect(await cli('endpoints create other')).toMatchObject({ code: 2, err: expect.stringContaining('--model') });
+  });
+
+  it('sets traffic and tells what was in force', async () => {
+    await gateway.call('admin', 'POST', '/api/v1/endpoints/live/revisions', { version: 1 });
+    const set = await cli(['traffic', 'set', 'live', '1=90', '2=10:canary', '--reason', 'try it']);
+    expect(set).toEqual({ code: 0, out: 'traffic of live is now 1=90 %, 2=10 % (canary) (generation 2)\n', err: '' });
+    const shown = await cli('traffic show live');
+    expect(shown.out).toMatch(/revision +percent +tag\n +1 +90 +-\n +2 +10 +canary\n/);
+    expect(shown.out).toContain('try it');
+    expect((await cli(['traffic', 'show', 'live', '--at', new Date().toISOString()])).out).toMatch(/reason +try it/);
+    expect(await cli('traffic show live --at 2h')).toMatchObject({ code: 5 });
+    expect(await cli('traffic set live 1=90')).toMatchObject({
+      code: 2,
+      err: 'sluice: percents must add up to 100, not 90\n',
+    });
+    expect(await cli('traffic set live 9=100')).toMatchObject({ code: expect.toSatisfy((code: number) => code !== 0) });
+  });
+
+  it('starts a promotion', async () => {
+    const started = await cli('rollouts start live --version 1 --quiet');
+    expect(started.out).toMatch(/^pr_\w+\n$/);
+    expect(gateway.queued.at(-1)).toMatchObject({ name: 'promotion.decide' });
+    expect(await cli('rollouts pause live')).toMatchObject({
+      code: 5,
+      err: expect.stringContaining('no rollout under way'),
+    });
+    expect((await cli('rollouts list')).err).toContain('no rollouts yet');
+    await gateway.db
+      .updateTable('promotions')
+      .set({ state: 'rejected', reason: 'gate said no', ended_at: new Date() })
+      .execute();
+  });
+});
