@@ -38,7 +38,7 @@ export interface PoolOptions {
 interface Member {
   readonly replica: PooledReplica;
   busy: number;
-  draining: (() => void) | undefined;
+  draining: { readonly done: Promise<void>; end(): void } | undefined;
 }
 
 interface Waiter {
@@ -78,21 +78,25 @@ export class ReplicaPool {
 
   /** Takes a replica out at once, because it is gone. Its requests fail where they are; nothing new comes to it. */
   drop(id: string): void {
-    this.members.get(id)?.draining?.();
+    const member = this.members.get(id);
+    if (!member) return;
     this.members.delete(id);
+    member.draining?.end();
   }
 
   /** Sends nothing new to a replica; resolves when its last request is done. */
   drain(id: string): Promise<void> {
     const member = this.members.get(id);
     if (!member) return Promise.resolve();
-    return new Promise((resolve) => {
-      member.draining = () => {
-        this.members.delete(id);
-        resolve();
-      };
-      if (member.busy === 0) member.draining();
-    });
+    if (!member.draining) {
+      let end = () => {};
+      const done = new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      member.draining = { done, end };
+      if (member.busy === 0) this.drop(id);
+    }
+    return member.draining.done;
   }
 
   /** The replica with the least to do, for a scale-down. */
@@ -163,7 +167,9 @@ export class ReplicaPool {
         held = false;
         member.busy--;
         this.options.onDemand(-1);
-        if (member.draining && member.busy === 0) member.draining();
+        // a replica that is gone meanwhile has no slot to hand over, and its id may be another's by now
+        if (this.members.get(member.replica.id) !== member) return;
+        if (member.draining && member.busy === 0) this.drop(member.replica.id);
         else this.serveWaiters();
       },
     };

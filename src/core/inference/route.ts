@@ -49,7 +49,8 @@ export interface RouteRequest {
 
 export function chooseRevision(endpoint: EndpointRoute, request: RouteRequest): RevisionRoute {
   if (request.pin !== undefined) {
-    const pinned = endpoint.revisions.get(Number(request.pin));
+    // one way to write a number, so that what was asked for is what an answer's header says
+    const pinned = /^[1-9]\d*$/.test(request.pin) ? endpoint.revisions.get(Number(request.pin)) : undefined;
     if (!pinned)
       throw new AppError('not_found', `endpoint "${endpoint.name}" has no revision "${request.pin}"`, {
         details: { revision: request.pin },
@@ -89,8 +90,8 @@ function byChance(targets: readonly TargetRoute[], random: number): RevisionRout
 
 /**
  * Weighted rendezvous hashing (Mosko and others: score = -ln(u) / w, least wins). A target's share is its weight, and
- * when weights move a key changes only from a target that shrank to one that grew: through a canary's growing steps
- * each key changes at most once, with no store and the same in every process.
+ * when weights move a key changes only to a target whose weight grew in proportion to its own's: through a canary's
+ * growing steps each key changes at most once, with no store and the same in every process.
  */
 function byStickyHash(salt: string, targets: readonly TargetRoute[], key: string): RevisionRoute {
   let best: TargetRoute | undefined;
