@@ -19,10 +19,12 @@ const tensorSchema = z.object({
   data: z.array(z.unknown()),
 });
 
+const labelSchema = z.union([z.number(), z.string(), z.boolean()], 'expected a number, a text or a boolean');
+
 const setSchema = z.object({ inputs: z.array(tensorSchema).min(1), expected: tensorSchema.optional() });
 
 type JsonTensor = z.infer<typeof tensorSchema>;
-export type Value = number | string;
+export type Value = number | string | boolean;
 
 export interface EvaluationSet {
   readonly digest: string;
@@ -75,7 +77,11 @@ export function parseEvaluationSet(name: string, digest: string, json: string): 
   }
   if (rows === 0) throw new AppError('invalid', `dataset "${name}" has no rows`);
   if (!expected) return { digest, rows, inputs: flat, expected: undefined };
-  const values = expected.data.flat(Number.POSITIVE_INFINITY) as Value[];
+  const values = expected.data.flat(Number.POSITIVE_INFINITY).map((value, at) => {
+    const label = labelSchema.safeParse(value);
+    if (label.success) return label.data;
+    throw new AppError('invalid', `dataset "${name}": expected.data.${at}: ${label.error.issues[0]?.message}`);
+  });
   if (values.length !== rows)
     throw new AppError('invalid', `dataset "${name}" expects ${values.length} values for ${rows} rows`);
   return { digest, rows, inputs: flat, expected: { name: expected.name, values } };
@@ -139,10 +145,16 @@ async function request(
     headers: { 'content-type': 'application/json' },
     body: Buffer.from(JSON.stringify({ inputs })),
   }).reply;
-  const body = JSON.parse(reply.body.toString('utf8')) as {
-    error?: string;
-    outputs: { name: string; data: unknown[] }[];
-  };
-  if (reply.status !== 200) throw new AppError('invalid', body.error ?? `the model answered ${reply.status}`);
-  return body;
+  if (reply.status !== 200) throw new AppError('invalid', errorOf(reply.body) ?? `the model answered ${reply.status}`);
+  return JSON.parse(reply.body.toString('utf8'));
+}
+
+/** The message of the protocol's error body, if it is one. */
+function errorOf(body: Buffer): string | undefined {
+  try {
+    const { error } = JSON.parse(body.toString('utf8')) as { error?: unknown };
+    return typeof error === 'string' ? error : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -9,6 +9,12 @@ const bounds = {
   max: z.number().optional().describe('Most allowed value.'),
 };
 
+function boundsInOrder({ min, max }: { min?: number | undefined; max?: number | undefined }): boolean {
+  return min === undefined || max === undefined || min <= max;
+}
+
+const OUT_OF_ORDER = { message: 'must be at most max', path: ['min'] };
+
 export const gateSchema = z.discriminatedUnion('kind', [
   z
     .object({
@@ -16,7 +22,8 @@ export const gateSchema = z.discriminatedUnion('kind', [
       name: z.string().min(1).max(250).describe('A metric that the job reported.'),
       ...bounds,
     })
-    .strict(),
+    .strict()
+    .refine(boundsInOrder, OUT_OF_ORDER),
   z
     .object({
       kind: z.literal('evaluation'),
@@ -30,7 +37,8 @@ export const gateSchema = z.discriminatedUnion('kind', [
         .describe('How much worse than the serving revision it may be, on the same data, evaluated now.'),
       minImprovement: z.number().min(0).optional().describe('How much better than the serving revision it must be.'),
     })
-    .strict(),
+    .strict()
+    .refine(boundsInOrder, OUT_OF_ORDER),
   z.object({ kind: z.literal('signature') }).strict(),
   z
     .object({
@@ -78,6 +86,13 @@ export function judgeEvaluation(
   if (!absolute.passed) return absolute;
   if (champion === undefined)
     return { passed: true, reason: `${absolute.reason}; there is no serving revision to compare with` };
+  const compared = gate.minImprovement !== undefined || gate.maxRegression !== undefined;
+  if (compared && !Number.isFinite(champion)) {
+    return {
+      passed: false,
+      reason: `${absolute.reason}; the serving revision's is ${champion}: nothing to compare with`,
+    };
+  }
   const better = HIGHER_IS_BETTER[gate.metric] ? candidate - champion : champion - candidate;
   const change = `${show(Math.abs(better))} ${better >= 0 ? 'better' : 'worse'} than the serving revision's ${show(champion)}`;
   if (gate.minImprovement !== undefined && better < gate.minImprovement) {

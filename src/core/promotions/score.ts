@@ -4,6 +4,8 @@ import { AppError } from '../../errors.js';
 export const METRICS = ['accuracy', 'f1_macro', 'rmse', 'mae', 'r2'] as const;
 export type Metric = (typeof METRICS)[number];
 
+type Label = number | string | boolean;
+
 export const HIGHER_IS_BETTER: Record<Metric, boolean> = {
   accuracy: true,
   f1_macro: true,
@@ -13,11 +15,7 @@ export const HIGHER_IS_BETTER: Record<Metric, boolean> = {
 };
 
 /** Scores `predicted` against `expected`, one value per row; both must be of the same, non-zero length. */
-export function score(
-  metric: Metric,
-  predicted: readonly (number | string)[],
-  expected: readonly (number | string)[],
-): number {
+export function score(metric: Metric, predicted: readonly Label[], expected: readonly Label[]): number {
   if (predicted.length !== expected.length || expected.length === 0) {
     throw new AppError(
       'invalid',
@@ -43,7 +41,7 @@ export function score(
 }
 
 /** Unweighted mean of the F1 score of every class that is expected or predicted. */
-function f1Macro(predicted: readonly (number | string)[], expected: readonly (number | string)[]): number {
+function f1Macro(predicted: readonly Label[], expected: readonly Label[]): number {
   const classes = new Set([...predicted, ...expected].map(String));
   const scores = [...classes].map((name) => {
     let hit = 0;
@@ -61,11 +59,11 @@ function f1Macro(predicted: readonly (number | string)[], expected: readonly (nu
   return mean(scores);
 }
 
-function errors(predicted: readonly (number | string)[], expected: readonly (number | string)[]): number[] {
+function errors(predicted: readonly Label[], expected: readonly Label[]): number[] {
   return expected.map((value, at) => Number(predicted[at]) - Number(value));
 }
 
-function same(a: number | string, b: number | string | undefined): boolean {
+function same(a: Label, b: Label | undefined): boolean {
   return a === b || String(a) === String(b);
 }
 
