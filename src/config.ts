@@ -10,6 +10,8 @@ import { AppError } from './errors.js';
 const port = z.coerce.number().int().min(0).max(65535);
 const positive = z.coerce.number().positive();
 const count = z.coerce.number().int().min(0);
+/** Up to what timers can count: beyond 2^31 ms they would fire at once. */
+const seconds = positive.max(2_000_000);
 
 /** One schema entry per environment variable; `describe` is its line in the documentation. */
 export const settingsSchema = z.object({
@@ -49,20 +51,26 @@ export const settingsSchema = z.object({
     .enum(['json', 'text'])
     .optional()
     .describe('json, or text for people. Default: text on a terminal, json otherwise.'),
-  SLUICE_BODY_LIMIT_MB: positive.default(64).describe('Largest body of a prediction or an API call, in MiB.'),
+  SLUICE_BODY_LIMIT_MB: z.coerce
+    .number()
+    .min(1 / 1024)
+    .max(3800)
+    .default(64)
+    .describe('Largest body of a prediction or an API call, in MiB.'),
   SLUICE_UPLOAD_LIMIT_MB: positive.default(20480).describe('Largest uploaded blob, in MiB.'),
-  SLUICE_PREDICT_TIMEOUT_SEC: positive
+  SLUICE_PREDICT_TIMEOUT_SEC: seconds
     .default(60)
     .describe('Longest that a prediction may take, its wait for a replica included.'),
-  SLUICE_API_TIMEOUT_SEC: positive
+  SLUICE_API_TIMEOUT_SEC: seconds
     .default(30)
     .describe('Longest that a control API call may take (uploads and streams aside).'),
   SLUICE_QUEUE_LIMIT: count
+    .min(1)
     .default(1000)
     .describe('Most predictions that wait for a replica of one revision; more are answered 429.'),
   SLUICE_MAX_CONNECTIONS: count.default(4096).describe('Most open client connections of one gateway.'),
   SLUICE_SPARES: count.default(1).describe('Warm model servers kept ready to take a model over.'),
-  SLUICE_DRAIN_SEC: positive.default(30).describe('Longest that a stop waits for requests in flight.'),
+  SLUICE_DRAIN_SEC: seconds.max(3600).default(30).describe('Longest that a stop waits for requests in flight.'),
   SLUICE_PYTHON: z
     .string()
     .default('python3')
@@ -72,7 +80,7 @@ export const settingsSchema = z.object({
     .optional()
     .describe('Memory for training jobs, in MiB. Default: that of the machine or container.'),
   SLUICE_WORKER_GPUS: count.optional().describe('GPUs for training jobs. Default: those of the machine.'),
-  SLUICE_STOP_GRACE_SEC: positive
+  SLUICE_STOP_GRACE_SEC: seconds
     .default(120)
     .describe('Time between SIGTERM and SIGKILL for a training script that is stopped.'),
   SLUICE_LOG_LIMIT_MB: positive.default(16).describe('Most log text kept of one attempt, in MiB.'),
@@ -122,7 +130,7 @@ export interface Config {
 }
 
 export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim() !== ''));
   const parsed = settingsSchema.safeParse(given);
   if (!parsed.success) {
     const lines = parsed.error.issues.map((issue) => {
@@ -157,11 +165,11 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     limits: {
       bodyBytes: mib(set.SLUICE_BODY_LIMIT_MB),
       uploadBytes: mib(set.SLUICE_UPLOAD_LIMIT_MB),
-      predictTimeoutMs: set.SLUICE_PREDICT_TIMEOUT_SEC * 1000,
-      apiTimeoutMs: set.SLUICE_API_TIMEOUT_SEC * 1000,
+      predictTimeoutMs: ms(set.SLUICE_PREDICT_TIMEOUT_SEC),
+      apiTimeoutMs: ms(set.SLUICE_API_TIMEOUT_SEC),
       queueLimit: set.SLUICE_QUEUE_LIMIT,
       maxConnections: set.SLUICE_MAX_CONNECTIONS,
-      drainMs: set.SLUICE_DRAIN_SEC * 1000,
+      drainMs: ms(set.SLUICE_DRAIN_SEC),
     },
     spares: set.SLUICE_SPARES,
     training: {
@@ -169,7 +177,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       cpus: set.SLUICE_WORKER_CPUS,
       memoryMb: set.SLUICE_WORKER_MEMORY_MB,
       gpus: set.SLUICE_WORKER_GPUS,
-      stopGraceMs: set.SLUICE_STOP_GRACE_SEC * 1000,
+      stopGraceMs: ms(set.SLUICE_STOP_GRACE_SEC),
       logBytes: mib(set.SLUICE_LOG_LIMIT_MB),
       baseEnv: Object.fromEntries(
         Object.entries(env).flatMap(([key, value]) =>
@@ -183,6 +191,10 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
 /** The environment for a child process of the platform itself, with `changes` on top. */
 export function childEnv(changes: Readonly<Record<string, string | undefined>>): NodeJS.ProcessEnv {
   return { ...process.env, ...changes };
+}
+
+function ms(seconds: number): number {
+  return Math.ceil(seconds * 1000);
 }
 
 function mib(megabytes: number): number {
