@@ -15,7 +15,9 @@ export const artifactFileSchema = z
           !path.includes('\\') &&
           path.split('/').every((part) => part !== '' && part !== '.' && part !== '..'),
         'must be a plain relative path',
-      ),
+      )
+      // a line break could make two sets of files look alike where the set is named
+      .refine((path) => !/\p{Cc}/u.test(path), 'must hold no control characters'),
     digest: z.string().regex(DIGEST_PATTERN, 'must be sha256: and 64 hex digits'),
   })
   .strict();
