@@ -22,6 +22,9 @@ export function openDatabase(url: string, log: Log, max = 10): Database {
     keepAlive: true,
   });
   pool.on('error', (error) => log.warn('a database connection broke', { error: error.message }));
+  // one that breaks while it is taken, between two statements of a transaction, has no listener of the pool's: without one
+  // of ours the error would end the process. Its next statement fails and says why.
+  pool.on('connect', (client) => client.on('error', () => {}));
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   return { db, pool, close: () => db.destroy() };
 }

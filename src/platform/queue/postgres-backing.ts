@@ -24,6 +24,8 @@ export async function postgresBacking(options: PostgresBackingOptions): Promise<
       ...more,
     });
     pool.on('error', options.onError);
+    // the pool listens to idle connections only; one that breaks while it is taken must not end the process
+    pool.on('connect', (client) => client.on('error', options.onError));
     return pool;
   };
   let producing: Pool | undefined;
