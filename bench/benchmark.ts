@@ -1,0 +1,23 @@
+/** A table as it is printed: Markdown, so that a README can hold it unchanged. */
+export interface Table {
+  readonly title: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+/** What a benchmark measured. */
+export interface BenchmarkResult {
+  readonly tables: readonly Table[];
+  /** How it was measured, each aim with whether it was met, and what to know before believing the figures. */
+  readonly notes: readonly string[];
+}
+
+/** One measurement of this program beside its floor: the same work without it. */
+export interface Benchmark {
+  /** As given on the command line. */
+  readonly name: string;
+  /** One line: what is measured against what. */
+  readonly summary: string;
+  /** `args` are those of the command line after the name. */
+  run(options: { args: string[] }): Promise<BenchmarkResult>;
+}
