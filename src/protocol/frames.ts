@@ -195,13 +195,19 @@ export class FrameReader {
 /** Frames up to this many bytes in one turn are joined by copying; larger ones go to the socket as they are (writev). */
 const JOIN_BYTES = 128 * 1024;
 
-/** Writes frames; all frames of one event-loop turn leave in one write. Errors are the socket's own, by its events. */
+/**
+ * Writes frames; those that come together leave in one write. `when` says how long that is: by default to the end of the
+ * event loop's turn. Errors are the socket's own, by its events.
+ */
 export class FrameWriter {
   private parts: Buffer[] = [];
   private partBytes = 0;
   private scheduled = false;
 
-  constructor(private readonly socket: Writable) {}
+  constructor(
+    private readonly socket: Writable,
+    private readonly when: (flush: () => void) => void = setImmediate,
+  ) {}
 
   /** Queues a frame. `meta` as given by `encodeMeta`, or an object, or undefined for none. */
   write(
@@ -223,7 +229,7 @@ export class FrameWriter {
     this.partBytes += head.length + body.length;
     if (this.scheduled) return;
     this.scheduled = true;
-    setImmediate(this.flush);
+    this.when(this.flush);
   }
 
   /** Bytes accepted and not yet taken by the kernel: the measure for pausing what makes more of them. */

@@ -40,7 +40,8 @@ export async function openFrameDoor(server: ModelServer, path: string, maxBodyBy
   await removeStale(path);
   const sockets = new Map<net.Socket, FrameWriter>();
   const listener = net.createServer((socket) => {
-    const writer = new FrameWriter(socket);
+    // the answers of one turn of inferences come in one go, and another look at the sockets would only delay them
+    const writer = new FrameWriter(socket, process.nextTick);
     sockets.set(socket, writer);
     socket.on('close', () => sockets.delete(socket));
     serve(server, socket, writer, maxBodyBytes, log);
