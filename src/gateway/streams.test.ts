@@ -4,7 +4,9 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../../tests/support/children.js';
 import { serve } from '../../tests/support/test-server.js';
 import { type TestGateway, testGateway } from '../../tests/support/test-services.js';
-import { appendLogs, claimJob, finishSucceeded, submitJob } from '../core/training/store.js';
+import { claimJob, finishSucceeded } from '../core/training/attempts.js';
+import { appendLogs } from '../core/training/output-store.js';
+import { submitJob } from '../core/training/store.js';
 
 let gateway: TestGateway;
 let url: string;

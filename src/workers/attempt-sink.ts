@@ -1,6 +1,7 @@
 import type { Db } from '../core/schema.js';
+import { type AttemptKey, setPhase } from '../core/training/attempts.js';
+import { appendLogs, appendMetrics } from '../core/training/output-store.js';
 import type { AttemptSink, LogStream } from '../core/training/runner.js';
-import { type AttemptKey, appendLogs, appendMetrics, setPhase } from '../core/training/store.js';
 
 const FLUSH_MS = 250;
 const MAX_LINES = 500;

@@ -7,7 +7,7 @@ import { disownPromotions, overduePromotions } from '../core/promotions/store.js
 import { LOOK_EVERY_MS } from '../core/rollouts/advance.js';
 import { overdueRollouts } from '../core/rollouts/store.js';
 import type { Db } from '../core/schema.js';
-import { recoverJobs } from '../core/training/store.js';
+import { recoverJobs } from '../core/training/attempts.js';
 
 /** A worker that has not been heard of for this long has lost its training job. */
 export const JOB_SILENCE_MS = 15_000;

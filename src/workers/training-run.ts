@@ -3,8 +3,6 @@ import type { Clock } from '../clock.js';
 import type { Digest } from '../core/blobs.js';
 import type { Enqueue, JobHandler } from '../core/jobs.js';
 import { listPromotions } from '../core/promotions/store.js';
-import { type OutputDeps, registerOutputs } from '../core/training/outputs.js';
-import type { AttemptEnd, Runner } from '../core/training/runner.js';
 import {
   type AttemptKey,
   beat,
@@ -12,7 +10,9 @@ import {
   finishSucceeded,
   finishUnsuccessful,
   releaseJob,
-} from '../core/training/store.js';
+} from '../core/training/attempts.js';
+import { type OutputDeps, registerOutputs } from '../core/training/outputs.js';
+import type { AttemptEnd, Runner } from '../core/training/runner.js';
 import { asAppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { createAttemptSink } from './attempt-sink.js';

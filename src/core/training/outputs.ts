@@ -9,8 +9,8 @@ import type { Sandbox } from '../fleet.js';
 import { type ArtifactFile, artifactOf, entryFile } from '../models/model.js';
 import { registerVersion } from '../models/store.js';
 import type { Db } from '../schema.js';
+import { lastMetrics } from './output-store.js';
 import type { JobSpec } from './spec.js';
-import { lastMetrics } from './store.js';
 
 export interface OutputDeps {
   readonly db: Db;

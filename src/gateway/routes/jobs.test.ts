@@ -3,7 +3,8 @@ import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { check, digestOf, modelBytes, type Row } from '../../../tests/support/scenario.js';
 import { startTestRollout } from '../../../tests/support/test-rollout.js';
 import { type TestGateway, testGateway } from '../../../tests/support/test-services.js';
-import { appendLogs, appendMetrics, claimJob } from '../../core/training/store.js';
+import { claimJob } from '../../core/training/attempts.js';
+import { appendLogs, appendMetrics } from '../../core/training/output-store.js';
 
 let gateway: TestGateway;
 let code: string;

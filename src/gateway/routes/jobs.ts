@@ -1,16 +1,9 @@
 /** Training jobs: submit, watch, cancel. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { listPromotions } from '../../core/promotions/store.js';
+import { lastMetrics, logsAfter, metricsAfter } from '../../core/training/output-store.js';
 import { jobSpecSchema } from '../../core/training/spec.js';
-import {
-  cancelJob,
-  getJob,
-  lastMetrics,
-  listJobs,
-  logsAfter,
-  metricsAfter,
-  submitJob,
-} from '../../core/training/store.js';
+import { cancelJob, getJob, listJobs, submitJob } from '../../core/training/store.js';
 import { enqueueOrLog } from '../enqueue.js';
 import {
   jobSchema,
