@@ -95,7 +95,7 @@ interface Child {
 }
 
 function child(name: 'gateway' | 'worker', env: Record<string, string | undefined>): { ready: Promise<Child> } {
-  const process_ = spawn(process.execPath, ['--enable-source-maps', program(name)], {
+  const process_ = spawn(process.execPath, [program(name)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: childEnv(env),
   });
