@@ -2,13 +2,14 @@
  * The door of predictions: the Open Inference Protocol under /v2, taken at the HTTP server before any framework. A
  * prediction is two table look-ups, a slot and a forward; its body passes as bytes.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { ANONYMOUS, type Caller } from '../core/access/key.js';
 import { predict } from '../core/inference/predict.js';
 import { chooseRevision, type EndpointRoute, type RevisionRoute } from '../core/inference/route.js';
 import { AppError, asAppError, WIRE } from '../errors.js';
 import { authenticate } from './auth.js';
 import { readBody } from './body.js';
+import { answerCoding, decodeBody, encodeBody } from './content-coding.js';
 import { type ModelPath, parseModelPath } from './model-path.js';
 import type { Services } from './services.js';
 
@@ -40,7 +41,8 @@ export function createDataPlane(services: Services): DataPlane {
       if (method !== 'POST') throw notAllowed(method, path, 'POST');
       return infer(request, response, model, id);
     }
-    if (path === '/v2/repository/index' && method === 'POST') return answerJson(response, 200, repositoryIndex(callerOf(request)), id);
+    if (path === '/v2/repository/index' && method === 'POST')
+      return answerJson(response, 200, repositoryIndex(callerOf(request)), id);
     if (method !== 'GET') throw notAllowed(method, path, 'GET');
     if (path === '/v2' || path === '/v2/') return answerJson(response, 200, SERVER, id);
     if (path === '/v2/health/live') return answerJson(response, 200, { live: true }, id);
@@ -60,7 +62,12 @@ export function createDataPlane(services: Services): DataPlane {
     answerJson(response, 200, metadata(endpoint, revision), id);
   }
 
-  async function infer(request: IncomingMessage, response: ServerResponse, model: ModelPath, id: string): Promise<void> {
+  async function infer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    model: ModelPath,
+    id: string,
+  ): Promise<void> {
     const began = performance.now();
     const { headers } = request;
     let endpoint: EndpointRoute;
@@ -77,8 +84,15 @@ export function createDataPlane(services: Services): DataPlane {
       services.metrics.refused.inc({ code: asAppError(error).code });
       throw error;
     }
-    const body = await readBody(request, services.limits.bodyBytes);
-    const call = { method: 'POST', path: `/v2/models/${encodeURIComponent(endpoint.name)}/infer`, headers: forwarded(headers), body };
+    const sent = await readBody(request, services.limits.bodyBytes);
+    const coding = headers['content-encoding'];
+    const body = coding === undefined ? sent : await decodeBody(sent, coding, services.limits.bodyBytes);
+    const call = {
+      method: 'POST',
+      path: `/v2/models/${encodeURIComponent(endpoint.name)}/infer`,
+      headers: forwarded(headers),
+      body,
+    };
     const prediction = predict(services.fleet, revision, call, {
       timeoutMs: services.limits.predictTimeoutMs,
       idempotent: headers['sluice-idempotent'] !== 'false',
@@ -91,14 +105,19 @@ export function createDataPlane(services: Services): DataPlane {
     try {
       const reply = await prediction.reply;
       meter.record(performance.now() - began, reply.status);
-      response.writeHead(reply.status, {
-        ...reply.headers,
-        'content-length': reply.body.length,
-        'sluice-revision': meter.revision,
-        'sluice-model-version': meter.version,
-        'x-request-id': id,
-      });
-      response.end(reply.body);
+      const head: OutgoingHttpHeaders = { ...reply.headers };
+      const answerIn = answerCoding(single(headers['accept-encoding']), reply.body.length);
+      const answer = answerIn === undefined ? reply.body : await encodeBody(reply.body, answerIn);
+      if (answerIn !== undefined) {
+        head['content-encoding'] = answerIn;
+        head.vary = 'accept-encoding';
+      }
+      head['content-length'] = answer.length;
+      head['sluice-revision'] = meter.revision;
+      head['sluice-model-version'] = meter.version;
+      head['x-request-id'] = id;
+      response.writeHead(reply.status, head);
+      response.end(answer);
     } catch (error) {
       const failure = asAppError(error);
       if (failure.code !== 'cancelled') meter.record(performance.now() - began, WIRE[failure.code].http);
@@ -120,20 +139,28 @@ export function createDataPlane(services: Services): DataPlane {
   function endpointFor(caller: Caller, name: string): EndpointRoute {
     const endpoint = services.routing.find(caller.project, name);
     if (endpoint && (endpoint.access === 'public' || caller.role !== 'anonymous')) return endpoint;
-    if (caller.role === 'anonymous') throw new AppError('unauthenticated', 'a key is needed: send Authorization: Bearer KEY');
-    if (!services.routing.loaded) throw new AppError('not_ready', 'the gateway has not read its routing yet', { retryAfterSec: 1 });
+    if (caller.role === 'anonymous')
+      throw new AppError('unauthenticated', 'a key is needed: send Authorization: Bearer KEY');
+    if (!services.routing.loaded)
+      throw new AppError('not_ready', 'the gateway has not read its routing yet', { retryAfterSec: 1 });
     throw new AppError('not_found', `there is no endpoint "${name}"`);
   }
 
   function visible(caller: Caller): EndpointRoute[] {
     return [...services.routing.all()].filter(
-      (endpoint) => endpoint.project === caller.project && (endpoint.access === 'public' || caller.role !== 'anonymous'),
+      (endpoint) =>
+        endpoint.project === caller.project && (endpoint.access === 'public' || caller.role !== 'anonymous'),
     );
   }
 
   function repositoryIndex(caller: Caller) {
     return visible(caller).flatMap((endpoint) =>
-      endpoint.targets.map(({ revision }) => ({ name: endpoint.name, version: String(revision.number), state: 'READY', reason: '' })),
+      endpoint.targets.map(({ revision }) => ({
+        name: endpoint.name,
+        version: String(revision.number),
+        state: 'READY',
+        reason: '',
+      })),
     );
   }
 
@@ -158,7 +185,9 @@ interface RevisionMeter {
 function createMeter(services: Services, route: RevisionRoute): RevisionMeter {
   const labels = { endpoint: route.endpoint, revision: String(route.number) };
   const latency = services.metrics.latency.labels(labels);
-  const byStatus = ['1xx', '2xx', '3xx', '4xx', '5xx'].map((status) => services.metrics.predictions.labels({ ...labels, status }));
+  const byStatus = ['1xx', '2xx', '3xx', '4xx', '5xx'].map((status) =>
+    services.metrics.predictions.labels({ ...labels, status }),
+  );
   return {
     revision: labels.revision,
     version: String(route.modelVersion),
@@ -183,7 +212,7 @@ function metadata(endpoint: EndpointRoute, revision: RevisionRoute) {
 /** The headers that a model server needs to read the body. */
 function forwarded(headers: IncomingMessage['headers']): Record<string, string> {
   const out: Record<string, string> = {};
-  for (const name of ['content-type', 'content-encoding', 'inference-header-content-length', 'accept-encoding'] as const) {
+  for (const name of ['content-type', 'inference-header-content-length'] as const) {
     const value = headers[name];
     if (typeof value === 'string') out[name] = value;
   }
@@ -205,7 +234,11 @@ function notAllowed(method: string | undefined, path: string, allowed: string): 
 
 function answerJson(response: ServerResponse, status: number, body: unknown, id: string): void {
   const bytes = Buffer.from(JSON.stringify(body));
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length, 'x-request-id': id });
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': bytes.length,
+    'x-request-id': id,
+  });
   response.end(bytes);
 }
 
@@ -219,5 +252,10 @@ function answerError(response: ServerResponse, failure: AppError, id: string): v
   if (failure.code === 'unauthenticated') response.setHeader('www-authenticate', 'Bearer');
   // what is left of the body is not read: the connection cannot carry another request
   if (failure.code === 'too_large') response.setHeader('connection', 'close');
-  answerJson(response, WIRE[failure.code].http, { error: failure.code === 'internal' ? `internal error (request ${id})` : failure.message }, id);
+  answerJson(
+    response,
+    WIRE[failure.code].http,
+    { error: failure.code === 'internal' ? `internal error (request ${id})` : failure.message },
+    id,
+  );
 }

@@ -1,0 +1,55 @@
+/**
+ * Compressed bodies of predictions: gzip and deflate as HTTP means them (RFC 9110, deflate being the zlib format). Model
+ * servers and the limits on bodies see plain bytes only.
+ */
+import { promisify } from 'node:util';
+import { deflate, gzip, unzip } from 'node:zlib';
+import { AppError, messageOf } from '../errors.js';
+
+const CODERS = { gzip: promisify(gzip), deflate: promisify(deflate) };
+const plain = promisify(unzip);
+
+/** Answers below this are sent as they are: compressing them would cost more than it saves. */
+const MIN_BYTES = 16 * 1024;
+/** On a gateway time is dearer than the last few percent. */
+const LEVEL = 1;
+
+export type Coding = keyof typeof CODERS;
+
+/** The plain bytes of a request's body; refuses codings that are not known, and what grows beyond the bound. */
+export async function decodeBody(body: Buffer, contentEncoding: string, maxBytes: number): Promise<Buffer> {
+  const coding = contentEncoding.trim().toLowerCase();
+  if (coding === '' || coding === 'identity') return body;
+  if (coding !== 'gzip' && coding !== 'x-gzip' && coding !== 'deflate') {
+    throw new AppError('invalid', `content-encoding is "${coding.slice(0, 40)}", expected gzip, deflate or identity`);
+  }
+  try {
+    return await plain(body, { maxOutputLength: maxBytes });
+  } catch (error) {
+    if (error instanceof RangeError) {
+      throw new AppError(
+        'too_large',
+        `the body has more than ${maxBytes} bytes when it is unpacked, which is the bound`,
+        {
+          details: { maxBytes },
+        },
+      );
+    }
+    throw new AppError('invalid', `the body is not ${coding}, as content-encoding says: ${messageOf(error)}`);
+  }
+}
+
+/** The coding in which an answer of this size goes to a client that accepts these; undefined: as it is. */
+export function answerCoding(acceptEncoding: string | undefined, bytes: number): Coding | undefined {
+  if (acceptEncoding === undefined || bytes < MIN_BYTES) return undefined;
+  const refused = /;\s*q\s*=\s*0(?:\.0*)?\s*$/i;
+  const accepted = acceptEncoding
+    .split(',')
+    .filter((entry) => !refused.test(entry))
+    .map((entry) => entry.split(';', 1)[0]?.trim().toLowerCase());
+  return accepted.includes('gzip') ? 'gzip' : accepted.includes('deflate') ? 'deflate' : undefined;
+}
+
+export function encodeBody(body: Buffer, coding: Coding): Promise<Buffer> {
+  return CODERS[coding](body, { level: LEVEL });
+}
