@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { InferenceSession } from 'onnxruntime-node';
 import { AppError, messageOf } from '../../errors.js';
 import type { Signature, TensorSpec } from '../../protocol/signature.js';
@@ -50,7 +51,8 @@ class OnnxEngine implements Engine {
     try {
       session = await loaded.InferenceSession.create(path, sessionOptions(wanted));
     } catch (error) {
-      const message = messageOf(error);
+      // where the file lies on this machine is nobody's business
+      const message = messageOf(error).replaceAll(path, basename(path));
       const code = /^Unsupported data type/.test(message) ? 'unsupported' : 'invalid';
       throw new AppError(code, `ONNX Runtime cannot load the model: ${message}`, { cause: error });
     }
