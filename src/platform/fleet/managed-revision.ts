@@ -34,6 +34,8 @@ const FIRST_BACKOFF_MS = 200;
 const MAX_BACKOFF_MS = 10_000;
 /** A replica that lived this long was healthy: its death does not add to the back-off. */
 const HEALTHY_AFTER_MS = 10_000;
+/** A start that fails may be an accident, such as a killed process; so many in a row are none. */
+const HOPELESS_AFTER = 3;
 
 export class ManagedRevision {
   route: RevisionRoute;
@@ -80,7 +82,7 @@ export class ManagedRevision {
 
   lease(): Lease | Waiting {
     const now = this.options.clock.now();
-    if (this.problem && this.pool.ready === 0 && now < this.notBefore) {
+    if (this.problem && this.hopeless && now < this.notBefore) {
       throw new AppError('not_ready', `revision ${this.route.number} does not start: ${this.problem.message}`, {
         retryAfterSec: Math.ceil((this.notBefore - now) / 1000),
       });
@@ -137,7 +139,7 @@ export class ManagedRevision {
       busy: this.pool.busy,
       waiting: this.pool.waiting,
       message: this.problem?.message ?? this.message,
-      failing: this.problem !== undefined && this.pool.ready === 0,
+      failing: this.hopeless,
       replicas: [
         ...[...this.replicas.values()].map((replica) => ({
           id: replica.id,
@@ -162,6 +164,13 @@ export class ManagedRevision {
     await Promise.all([...this.replicas.keys()].map((id) => this.drain(id)));
   }
 
+  /** Whether there is no replica and another try is not likely to give one. */
+  private get hopeless(): boolean {
+    if (this.problem === undefined || this.pool.ready > 0) return false;
+    // a model that does not load will not load by waiting
+    return this.problem.code === 'invalid' || this.failures >= HOPELESS_AFTER;
+  }
+
   private async startOne(why: string): Promise<void> {
     const { clock, log } = this.options;
     this.starting++;
@@ -184,6 +193,8 @@ export class ManagedRevision {
         tookMs: clock.now() - began,
         why,
       });
+      // no request may be given to it between the end of its connection and the news of its death
+      void runtime.gone.then(() => this.pool.drop(replica.id));
       void runtime.exited.then((how) => this.onExit(replica, how));
     } catch (error) {
       this.onFailure(asAppError(error));

@@ -33,6 +33,8 @@ export interface RuntimeProcess {
   readonly forward: Forward;
   /** Resolves when its library is warm too: from then on a load costs no more than the model. */
   readonly warm: Promise<void>;
+  /** Resolves as soon as nothing more comes from it, which is before its end is known. */
+  readonly gone: Promise<void>;
   /** Says how it ended, in words. */
   readonly exited: Promise<string>;
   /** Loads a model; an AppError with the engine's own words when it cannot. */
@@ -94,6 +96,7 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     pid,
     forward: connection.forward,
     warm,
+    gone: connection.closed,
     exited,
     async load(request) {
       const body = {
@@ -105,8 +108,10 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
         headers: { 'content-type': 'application/json' },
         body: Buffer.from(JSON.stringify(body)),
       }).reply;
-      if (reply.status !== 200)
-        throw new AppError(reply.status === 400 ? 'invalid' : 'upstream_failed', errorText(reply.body));
+      if (reply.status === 200) return;
+      // the model is to blame, and loading it again gives the same; anything else is the server's
+      const code = reply.status === 400 || reply.status === 501 ? 'invalid' : 'upstream_failed';
+      throw new AppError(code, errorText(reply.body));
     },
     async stop() {
       child.kill('SIGTERM');

@@ -14,7 +14,7 @@ import {
 
 export interface ReplicaConnection {
   readonly forward: Forward;
-  /** Resolves when the connection is gone, whoever ended it. */
+  /** Resolves when the connection is gone, whoever ended it; before any reply is rejected because of that. */
   readonly closed: Promise<void>;
   close(): void;
 }
@@ -60,10 +60,11 @@ export function connectReplica(path: string, maxBodyBytes: number): Promise<Repl
       socket.on('error', () => {});
       const closed = new Promise<void>((done) => {
         socket.on('close', () => {
+          // first: who chooses among replicas hears of it before those whose requests fail ask for another one
+          done();
           for (const waiting of pending.values())
             waiting.reject(new AppError('upstream_failed', 'the model server went away before it answered'));
           pending.clear();
-          done();
         });
       });
 
@@ -74,7 +75,9 @@ export function connectReplica(path: string, maxBodyBytes: number): Promise<Repl
         let fail: (error: AppError) => void = () => {};
         const reply = new Promise<Reply>((resolveReply, rejectReply) => {
           fail = rejectReply;
-          if (socket.destroyed) return rejectReply(new AppError('upstream_failed', 'the model server is gone'));
+          if (socket.destroyed) {
+            return void closed.then(() => rejectReply(new AppError('upstream_failed', 'the model server is gone')));
+          }
           pending.set(id, { resolve: resolveReply, reject: rejectReply });
           writer.write(id, FRAME_REQUEST, metaOf(call), call.body);
         });
