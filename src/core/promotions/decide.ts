@@ -98,6 +98,13 @@ async function servingNow(db: Db, endpointId: string) {
  * promotion's own state change together. Answers the rollout's id, if one began.
  */
 async function takeLive(tx: Db, id: string, owner: string): Promise<string | undefined> {
+  // the endpoint first, as everybody who changes what hangs on it
+  const endpoint = await tx
+    .selectFrom('endpoints')
+    .selectAll()
+    .where('id', '=', (eb) => eb.selectFrom('promotions').select('endpoint_id').where('id', '=', id))
+    .forUpdate()
+    .executeTakeFirstOrThrow();
   const promotion = await tx
     .selectFrom('promotions')
     .selectAll()
@@ -107,12 +114,6 @@ async function takeLive(tx: Db, id: string, owner: string): Promise<string | und
     .forUpdate()
     .executeTakeFirst();
   if (!promotion) return undefined;
-  const endpoint = await tx
-    .selectFrom('endpoints')
-    .selectAll()
-    .where('id', '=', promotion.endpoint_id)
-    .forUpdate()
-    .executeTakeFirstOrThrow();
   if (endpoint.deleted_at) {
     await settlePromotion(tx, id, { state: 'aborted', reason: 'the endpoint was deleted', from: ['gating'] });
     return undefined;

@@ -43,12 +43,15 @@ export async function requestPromotion(
   return db.transaction().execute(async (tx) => {
     const endpoint = await getEndpoint(tx, project, endpointName);
     await getVersion(tx, project, endpoint.model, version);
+    // two who ask at the same time take turns
+    await tx.selectFrom('endpoints').select('id').where('id', '=', endpoint.id).forUpdate().execute();
     const before = await tx
       .selectFrom('promotions')
       .select(['id', 'ended_at'])
       .where('endpoint_id', '=', endpoint.id)
       .where('model', '=', endpoint.model)
       .where('version', '=', version)
+      .forUpdate()
       .executeTakeFirst();
     if (before && before.ended_at === null) return { id: before.id, created: false };
     if (before) {
@@ -149,7 +152,7 @@ export async function getPromotion(db: Db, project: string, id: string) {
 export async function claimPromotion(db: Db, id: string, owner: string, silentMs: number) {
   return db
     .updateTable('promotions')
-    .set({ state: 'gating', owner, heartbeat_at: new Date(), gates: '[]' })
+    .set({ state: 'gating', owner, heartbeat_at: sql<Date>`now()`, gates: '[]' })
     .where('id', '=', id)
     .where((eb) =>
       eb.or([
@@ -168,7 +171,7 @@ export async function claimPromotion(db: Db, id: string, owner: string, silentMs
 export async function noteGates(db: Db, id: string, owner: string, gates: readonly GateResult[]): Promise<boolean> {
   const done = await db
     .updateTable('promotions')
-    .set({ gates: JSON.stringify(gates), heartbeat_at: new Date() })
+    .set({ gates: JSON.stringify(gates), heartbeat_at: sql<Date>`now()` })
     .where('id', '=', id)
     .where('state', '=', 'gating')
     .where('owner', '=', owner)

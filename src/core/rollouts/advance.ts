@@ -34,7 +34,8 @@ export async function advanceRollout(db: Db, id: string, clock: Clock): Promise<
     const decision = decideRollout(facts);
     switch (decision.kind) {
       case 'hold':
-        await holdRollout(tx, rollout, decision.reason);
+        // why it was paused says more than that it is
+        if (rollout.state !== 'paused') await holdRollout(tx, rollout, decision.reason);
         break;
       case 'step':
         await enterStep(tx, rollout, decision.step, decision.percent, decision.reason);

@@ -30,6 +30,7 @@ export interface NewRollout {
 
 /** Starts a rollout. A newer candidate replaces the one in flight, which goes back to stable first. Within the caller's transaction. */
 export async function startRollout(tx: Db, input: NewRollout): Promise<string> {
+  await tx.selectFrom('endpoints').select('id').where('id', '=', input.endpointId).forUpdate().execute();
   const inFlight = await tx
     .selectFrom('rollouts')
     .selectAll()
@@ -104,16 +105,29 @@ export async function rolloutEvents(db: Db, id: string) {
   return db.selectFrom('rollout_events').selectAll().where('rollout_id', '=', id).orderBy('id').execute();
 }
 
-/** Locks a rollout in flight for one move; undefined when another worker moves it, or it ended. */
+/** Locks a rollout in flight for one move, its endpoint first; undefined when it ended. */
 export async function lockRollout(tx: Db, id: string): Promise<RolloutRow | undefined> {
+  await lockEndpointOf(tx, id);
   return tx
     .selectFrom('rollouts')
     .selectAll()
     .where('id', '=', id)
     .where('ended_at', 'is', null)
     .forUpdate()
-    .skipLocked()
     .executeTakeFirst();
+}
+
+/**
+ * Whoever changes a rollout, a promotion or the traffic locks the endpoint before anything else: with one order there is
+ * no deadlock.
+ */
+async function lockEndpointOf(tx: Db, rolloutId: string): Promise<void> {
+  await tx
+    .selectFrom('endpoints')
+    .select('id')
+    .where('id', '=', (eb) => eb.selectFrom('rollouts').select('endpoint_id').where('id', '=', rolloutId))
+    .forUpdate()
+    .execute();
 }
 
 /** Gives the candidate a step's share. */
@@ -214,6 +228,7 @@ export async function actOnRollout(
   actor: string,
 ): Promise<RolloutState> {
   return db.transaction().execute(async (tx) => {
+    await lockEndpointOf(tx, id);
     const rollout = await tx
       .selectFrom('rollouts')
       .selectAll()
