@@ -32,21 +32,22 @@ export async function createKey(db: Db, input: NewKey): Promise<{ id: string; ke
   return { id, key };
 }
 
+/** The row of the administrator's key: one row, so that a new key in the settings ends the old one. */
+const ADMIN_ID = 'key_admin';
+
 /** Makes sure that exactly this key is the administrator's: called at start with the key of the settings or the data folder. */
 export async function ensureAdminKey(db: Db, key: string): Promise<void> {
-  await db
-    .insertInto('api_keys')
-    .values({
-      id: newId('key'),
-      project: 'default',
-      name: 'admin',
-      hash: hashKey(key),
-      hint: keyHint(key),
-      role: 'admin',
-    })
-    .onConflict((conflict) => conflict.column('hash').doNothing())
-    .execute();
-  await notifyKeys(db);
+  const set = { hash: hashKey(key), hint: keyHint(key), role: 'admin', expires_at: null, revoked_at: null } as const;
+  await db.transaction().execute(async (tx) => {
+    // a key that was made through the API may become the administrator's
+    await tx.deleteFrom('api_keys').where('hash', '=', set.hash).where('id', '<>', ADMIN_ID).execute();
+    await tx
+      .insertInto('api_keys')
+      .values({ id: ADMIN_ID, project: 'default', name: 'admin', ...set })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet(set))
+      .execute();
+    await notifyKeys(tx);
+  });
 }
 
 export async function listKeys(db: Db, project: string) {
@@ -75,8 +76,16 @@ export class KeyTable {
   private byHash = new Map<string, { caller: Caller; expiresAtMs: number }>();
   /** Keys seen lately in the clear, so that most requests need not hash. Bounded. */
   private readonly seen = new Map<string, string>();
+  private reading: Promise<void> = Promise.resolve();
 
-  async reload(db: Db): Promise<void> {
+  /** One read after the other: an older one that ends late must not bring a revoked key back. */
+  reload(db: Db): Promise<void> {
+    const turn = this.reading.then(() => this.read(db));
+    this.reading = turn.catch(() => {});
+    return turn;
+  }
+
+  private async read(db: Db): Promise<void> {
     const rows = await db.selectFrom('api_keys').selectAll().where('revoked_at', 'is', null).execute();
     this.byHash = new Map(
       rows.map((row) => [

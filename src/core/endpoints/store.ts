@@ -124,7 +124,13 @@ export async function deleteEndpoint(db: Db, project: string, name: string, acto
     const endpoint = await getEndpoint(tx, project, name);
     const now = new Date();
     const reason = `endpoint deleted by ${actor}`;
-    await tx.updateTable('endpoints').set({ deleted_at: now }).where('id', '=', endpoint.id).execute();
+    const done = await tx
+      .updateTable('endpoints')
+      .set({ deleted_at: now })
+      .where('id', '=', endpoint.id)
+      .where('deleted_at', 'is', null)
+      .executeTakeFirst();
+    if (done.numUpdatedRows === 0n) throw new AppError('not_found', `endpoint "${name}" was deleted by somebody else`);
     await tx
       .updateTable('rollouts')
       .set({ state: 'aborted', reason, ended_at: now })
@@ -240,7 +246,15 @@ export async function setTraffic(tx: Db, change: TrafficChange): Promise<number>
   await tx.updateTable('endpoints').set({ traffic, generation }).where('id', '=', endpoint.id).execute();
   await tx
     .insertInto('traffic_changes')
-    .values({ endpoint_id: endpoint.id, generation, traffic, actor: change.actor, reason: change.reason })
+    .values({
+      endpoint_id: endpoint.id,
+      generation,
+      traffic,
+      actor: change.actor,
+      reason: change.reason,
+      // the time of the change, not of the transaction's start: who waited for the row came later
+      at: sql<Date>`clock_timestamp()`,
+    })
     .execute();
   await emit(tx, {
     project: endpoint.project,
@@ -269,7 +283,7 @@ export async function trafficAt(db: Db, endpointId: string, at: Date) {
     .selectFrom('traffic_changes')
     .selectAll()
     .where('endpoint_id', '=', endpointId)
-    .where('at', '<=', at)
+    .where(sql<Date>`date_trunc('milliseconds', at)`, '<=', at)
     .orderBy('generation', 'desc')
     .limit(1)
     .executeTakeFirst();

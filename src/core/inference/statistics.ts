@@ -9,6 +9,9 @@ interface Count {
   latency: number[];
 }
 
+/** Postgres takes 65,535 values in one statement; after an outage there may be more to write than that. */
+const ROWS_AT_ONCE = 1000;
+
 export class Statistics {
   private counts = new Map<string, { endpointId: string; revision: number; second: number; count: Count }>();
 
@@ -49,11 +52,13 @@ export class Statistics {
       latency: entry.count.latency,
     }));
     try {
-      await db
-        .insertInto('revision_stats')
-        .values(rows)
-        .onConflict((conflict) => conflict.doNothing())
-        .execute();
+      for (let at = 0; at < rows.length; at += ROWS_AT_ONCE) {
+        await db
+          .insertInto('revision_stats')
+          .values(rows.slice(at, at + ROWS_AT_ONCE))
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+      }
     } catch (error) {
       // a database that is away for long must not fill the memory: the oldest counts go first
       for (const [key] of done.slice(0, Math.max(0, this.counts.size - 10_000))) this.counts.delete(key);
