@@ -43,18 +43,22 @@ export function createTrainingRun(deps: TrainingDeps): JobHandler<'training.run'
     const sink = createAttemptSink(deps.db, key);
     try {
       const end = await runAttempt(deps, job, sink, AbortSignal.any([shutdown, stop.signal]));
-      if (shutdown.aborted) return await releaseJob(deps.db, key, 'its worker was stopped');
-      await finish(deps, job, key, end, sink);
+      // its last lines go first: they are written only as long as the attempt is ours
+      await sink.close();
+      if (shutdown.aborted && end.kind !== 'succeeded') {
+        return await releaseJob(deps.db, key, 'its worker was stopped');
+      }
+      await finish(deps, job, key, end);
     } catch (error) {
       // nothing of the script's: the platform itself failed, so the attempt goes back to the queue
       deps.log.error('a training attempt failed in the platform', { job: job.id, attempt: job.attempt, error });
       await sink.log('system', `attempt ${job.attempt} failed in the platform: ${messageOf(error)}`).catch(() => {});
+      await sink
+        .close()
+        .catch((lost) => deps.log.warn('log lines of a job were lost', { job: job.id, error: messageOf(lost) }));
       await releaseJob(deps.db, key, messageOf(error)).catch(() => {});
     } finally {
       watch.stop();
-      await sink
-        .close()
-        .catch((error) => deps.log.warn('log lines of a job were lost', { job: job.id, error: messageOf(error) }));
     }
   };
 }
@@ -92,16 +96,8 @@ async function runAttempt(
   }
 }
 
-async function finish(
-  deps: TrainingDeps,
-  job: Job,
-  key: AttemptKey,
-  end: AttemptEnd,
-  sink: ReturnType<typeof createAttemptSink>,
-): Promise<void> {
+async function finish(deps: TrainingDeps, job: Job, key: AttemptKey, end: AttemptEnd): Promise<void> {
   if (end.kind === 'succeeded') {
-    // the metrics of the version are read from what the sink wrote
-    await sink.close();
     const failure = await succeed(deps, job, key, end.outputPath);
     if (failure === undefined) return;
     await conclude(deps, job, key, { state: 'failed', reason: failure, exitCode: 0, retryable: false });
