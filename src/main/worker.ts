@@ -19,7 +19,7 @@ import { unpackCode } from '../platform/training/code.js';
 import { createLocalRunner } from '../platform/training/local-runner.js';
 import { machineCapacity } from '../platform/training/machine.js';
 import { createPromotionDecide } from '../workers/promotion-decide.js';
-import { reconcile } from '../workers/reconcile.js';
+import { reconcile, takeBack } from '../workers/reconcile.js';
 import { createRolloutAdvance } from '../workers/rollout-advance.js';
 import { createTrainingRun } from '../workers/training-run.js';
 import { blobsOptions } from './blobs-options.js';
@@ -77,7 +77,10 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   // before anything runs: what an earlier life left behind ends, and what it held is taken back
   const swept = await runner.sweep();
   if (swept > 0) log.warn('ended processes of an earlier worker', { count: swept });
-  await eventually('the database cannot be used', DATABASE_WAIT_MS, () => migrate(db));
+  await eventually('the database cannot be used', DATABASE_WAIT_MS, async () => {
+    await migrate(db);
+    await takeBack(db, machine);
+  });
 
   const { enqueue } = queue;
   const deps = { db, blobs, sandbox, enqueue, clock, log, owner };
@@ -99,11 +102,9 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   log.info('worker ready', { owner, ...runner.slots.total });
 
   async function watch(): Promise<void> {
-    let deadOwner: string | undefined = machine;
     while (!stopped.signal.aborted) {
       try {
-        await reconcile({ db, enqueue, clock }, deadOwner);
-        deadOwner = undefined;
+        await reconcile({ db, enqueue, clock });
       } catch (error) {
         log.warn('the reconcile pass failed; it comes again', { error: messageOf(error) });
       }

@@ -2,11 +2,10 @@ import type { Db } from '../core/schema.js';
 import { type AttemptKey, setPhase } from '../core/training/attempts.js';
 import { appendLogs, appendMetrics } from '../core/training/output-store.js';
 import type { AttemptSink, LogStream } from '../core/training/runner.js';
+import { patiently } from './patiently.js';
 
 const FLUSH_MS = 250;
 const MAX_LINES = 500;
-/** Time for the database to come back before lines are given up. */
-const PATIENCE_MS = 60_000;
 
 /**
  * Writes an attempt's lines and metrics to Postgres in batches: a quarter of a second late at most, a few statements a
@@ -51,16 +50,4 @@ export function createAttemptSink(db: Db, key: AttemptKey): AttemptSink & { clos
     },
     close: flush,
   };
-}
-
-async function patiently(write: () => Promise<void>): Promise<void> {
-  const until = Date.now() + PATIENCE_MS;
-  for (let waitMs = 100; ; waitMs = Math.min(2000, waitMs * 2)) {
-    try {
-      return await write();
-    } catch (error) {
-      if (Date.now() + waitMs > until) throw error;
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
-    }
-  }
 }

@@ -18,10 +18,15 @@ export interface ReconcileDeps {
   readonly clock: Clock;
 }
 
-/** One pass. `deadOwner`: the name that earlier lives of this worker's machine began theirs with; what they held is taken back at once. */
-export async function reconcile({ db, enqueue, clock }: ReconcileDeps, deadOwner?: string): Promise<void> {
-  if (deadOwner !== undefined) await disownPromotions(db, deadOwner);
-  for (const { id, attempt } of await recoverJobs(db, JOB_SILENCE_MS, deadOwner)) {
+/** What earlier lives of this worker's machine held is taken back at once. Call before this life takes anything itself. */
+export async function takeBack(db: Db, machine: string): Promise<void> {
+  await disownPromotions(db, machine);
+  await recoverJobs(db, JOB_SILENCE_MS, machine);
+}
+
+/** One pass. */
+export async function reconcile({ db, enqueue, clock }: ReconcileDeps): Promise<void> {
+  for (const { id, attempt } of await recoverJobs(db, JOB_SILENCE_MS)) {
     await enqueue('training.run', { jobId: id }, { id: `${id}-${attempt}` });
   }
   // an id that changes slowly: a delivery that is stuck with a dead worker does not hold the next one back for long

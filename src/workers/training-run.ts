@@ -16,6 +16,7 @@ import type { AttemptEnd, Runner } from '../core/training/runner.js';
 import { asAppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { createAttemptSink } from './attempt-sink.js';
+import { patiently } from './patiently.js';
 
 export interface TrainingDeps extends OutputDeps {
   readonly runner: Runner;
@@ -48,7 +49,8 @@ export function createTrainingRun(deps: TrainingDeps): JobHandler<'training.run'
       if (shutdown.aborted && end.kind !== 'succeeded') {
         return await releaseJob(deps.db, key, 'its worker was stopped');
       }
-      await finish(deps, job, key, end);
+      // hours of training are not thrown away because the database was restarted
+      await patiently(() => finish(deps, job, key, end), shutdown);
     } catch (error) {
       // nothing of the script's: the platform itself failed, so the attempt goes back to the queue
       deps.log.error('a training attempt failed in the platform', { job: job.id, attempt: job.attempt, error });
@@ -56,7 +58,7 @@ export function createTrainingRun(deps: TrainingDeps): JobHandler<'training.run'
       await sink
         .close()
         .catch((lost) => deps.log.warn('log lines of a job were lost', { job: job.id, error: messageOf(lost) }));
-      await releaseJob(deps.db, key, messageOf(error)).catch(() => {});
+      await patiently(() => releaseJob(deps.db, key, messageOf(error)), shutdown).catch(() => {});
     } finally {
       watch.stop();
     }
@@ -134,7 +136,7 @@ async function succeed(deps: TrainingDeps, job: Job, key: AttemptKey, outputPath
   const reason = version === null ? 'finished' : `registered as version ${version} of ${model}`;
   if (!(await finishSucceeded(deps.db, key, { version, reason }))) return undefined;
   for (const promotion of await listPromotions(deps.db, job.project, { job: job.id, limit: 100 })) {
-    await deps.enqueue('promotion.decide', { promotionId: promotion.id }, { id: promotion.id });
+    await tell(deps, deps.enqueue('promotion.decide', { promotionId: promotion.id }, { id: promotion.id }));
   }
   await deps.runner.clean(job.id);
   return undefined;
@@ -147,8 +149,15 @@ async function conclude(
   end: Parameters<typeof finishUnsuccessful>[2],
 ): Promise<void> {
   const outcome = await finishUnsuccessful(deps.db, key, end);
-  if (outcome === 'requeued') await deps.enqueue('training.run', { jobId: job.id }, { id: `${job.id}-${job.attempt}` });
+  if (outcome === 'requeued') {
+    await tell(deps, deps.enqueue('training.run', { jobId: job.id }, { id: `${job.id}-${job.attempt}` }));
+  }
   if (outcome === 'ended') await deps.runner.clean(job.id);
+}
+
+/** What is written is true whether or not the queue hears of it; the reconcile pass finds it. */
+async function tell(deps: TrainingDeps, enqueued: Promise<void>): Promise<void> {
+  await enqueued.catch((error) => deps.log.warn('the queue did not take a job', { error: messageOf(error) }));
 }
 
 /** Says that the attempt lives, and hears when it shall stop or is no longer ours. */

@@ -26,7 +26,7 @@ import {
 import { type JobSpec, jobSpecSchema } from '../../src/core/training/spec.js';
 import { cancelJob, getJob, submitJob } from '../../src/core/training/store.js';
 import { createAttemptSink } from '../../src/workers/attempt-sink.js';
-import { reconcile } from '../../src/workers/reconcile.js';
+import { reconcile, takeBack } from '../../src/workers/reconcile.js';
 import { addEndpoint, migratedDatabase, outcomes } from '../support/store-bench.js';
 
 const CODE = `sha256:${'c'.repeat(64)}`;
@@ -294,7 +294,11 @@ describe('reconcile', () => {
     );
     const queued = new Map<string, string>();
     const enqueue: Enqueue = async (name, data, { id }) => void queued.set(id, `${name} ${Object.values(data)[0]}`);
-    await reconcile({ db, enqueue, clock: systemClock }, 'm1/');
+    await takeBack(db, 'm1/');
+    // what this life of the machine's worker took since is its own
+    const own = await running('m1/wk_new');
+    await reconcile({ db, enqueue, clock: systemClock });
+    expect((await getJob(db, 'default', own.id)).owner).toBe('m1/wk_new');
     expect(queued.get(`${waiting}-0`)).toBe(`training.run ${waiting}`);
     expect(queued.get(`${held.id}-1`)).toBe(`training.run ${held.id}`);
     expect([...queued.values()]).toContain(`promotion.decide ${promotion}`);

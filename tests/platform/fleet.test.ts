@@ -4,6 +4,7 @@ import { scalingSchema } from '../../src/core/endpoints/endpoint.js';
 import { predict } from '../../src/core/inference/predict.js';
 import type { EndpointRoute, RevisionRoute } from '../../src/core/inference/route.js';
 import { ProcessFleet } from '../../src/platform/fleet/process-fleet.js';
+import { createSandbox } from '../../src/platform/fleet/sandbox.js';
 import { Spares } from '../../src/platform/fleet/spares.js';
 import { eventually } from '../support/children.js';
 import { quietLog } from '../support/quiet-log.js';
@@ -14,8 +15,8 @@ afterEach(async () => {
   for (const fleet of fleets.splice(0)) await fleet.close();
 });
 
-function startFleet(): ProcessFleet {
-  const spares = new Spares({
+function makeSpares(count: number): Spares {
+  return new Spares({
     script: RUNTIME_SCRIPT,
     maxBodyBytes: 1 << 20,
     drainMs: 500,
@@ -23,8 +24,12 @@ function startFleet(): ProcessFleet {
     env: { PATH: '/usr/bin:/bin' },
     log: quietLog,
     clock: systemClock,
-    count: 1,
+    count,
   });
+}
+
+function startFleet(): ProcessFleet {
+  const spares = makeSpares(1);
   spares.start();
   const fleet = new ProcessFleet({
     spares,
@@ -84,4 +89,22 @@ test('kill -9 of a model server loses no prediction: what was in flight and what
   const counts = new Map<number, number>();
   for (const status of await Promise.all(statuses)) counts.set(status, (counts.get(status) ?? 0) + 1);
   expect([...counts]).toEqual([[200, statuses.length]]);
+});
+
+test('a model is not to blame for a killed model server, unless each one dies with it', async () => {
+  const spares = makeSpares(0);
+  const artifacts = { modelPath: async () => modelPath('digits.onnx') };
+  let kills = 2;
+  const take = spares.take.bind(spares);
+  spares.take = async () => {
+    const runtime = await take();
+    if (kills-- > 0) process.kill(runtime.pid, 'SIGKILL');
+    return runtime;
+  };
+  const sandbox = createSandbox(spares, artifacts);
+  const inputs = () => sandbox.withModel(revision.artifact, async ({ signature }) => signature.inputs[0]?.name);
+  expect(await inputs()).toBe('X');
+  kills = 3;
+  await expect(inputs()).rejects.toMatchObject({ code: 'invalid', message: expect.stringContaining('SIGKILL') });
+  await sandbox.close();
 });

@@ -222,6 +222,17 @@ export async function settlePromotion(
   return true;
 }
 
+/** Gives a promotion back whose gates could not be checked to their end; nothing when it is no longer the worker's. */
+export async function releasePromotion(db: Db, id: string, owner: string): Promise<void> {
+  await db
+    .updateTable('promotions')
+    .set({ state: 'pending', owner: null })
+    .where('id', '=', id)
+    .where('state', '=', 'gating')
+    .where('owner', '=', owner)
+    .execute();
+}
+
 /** Lets others take over at once what workers held that are known to be gone, by the beginning of their name. */
 export async function disownPromotions(db: Db, deadOwner: string): Promise<void> {
   await db

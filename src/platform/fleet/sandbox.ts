@@ -1,27 +1,42 @@
 import type { LoadedModel, Sandbox } from '../../core/fleet.js';
 import type { Artifact } from '../../core/models/model.js';
-import { AppError } from '../../errors.js';
+import { AppError, asAppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
 import type { Artifacts } from './artifacts.js';
+import type { RuntimeProcess } from './runtime-process.js';
 import type { Spares } from './spares.js';
 
 const NAME = 'candidate';
+/** A server may be killed for reasons that are not the model's; one that dies with so many servers in a row is to blame. */
+const MAX_DEATHS = 3;
 
 /** Throw-away model servers as processes on this machine. Owns `spares` and closes them. */
 export function createSandbox(spares: Spares, artifacts: Artifacts): Sandbox {
+  const load = async (path: string): Promise<{ runtime: RuntimeProcess; loadMs: number }> => {
+    for (let deaths = 1; ; deaths++) {
+      const runtime = await spares.take();
+      const began = performance.now();
+      try {
+        await runtime.load({ name: NAME, version: '1', path, threads: 1 });
+        return { runtime, loadMs: performance.now() - began };
+      } catch (error) {
+        const failure = asAppError(error);
+        // the connection of one that died is closed by then; of one that answers it is not
+        const died = failure.code === 'upstream_failed' && (await isGone(runtime));
+        runtime.kill();
+        const how = await runtime.exited;
+        if (!died) throw failure;
+        // a model that brings its server down is refused with the reason, like one that fails politely
+        if (deaths === MAX_DEATHS) {
+          throw new AppError('invalid', `the model server died while it loaded the model: ${how}`, { cause: error });
+        }
+      }
+    }
+  };
   return {
     async withModel<T>(artifact: Artifact, use: (model: LoadedModel) => Promise<T>): Promise<T> {
-      const path = await artifacts.modelPath(artifact);
-      const runtime = await spares.take();
+      const { runtime, loadMs } = await load(await artifacts.modelPath(artifact));
       try {
-        const began = performance.now();
-        // a model that brings its server down is refused with the reason, like one that fails politely
-        const died = runtime.exited.then((how) => {
-          throw new AppError('invalid', `the model server died while it loaded the model: ${how}`);
-        });
-        died.catch(() => {});
-        await Promise.race([runtime.load({ name: NAME, version: '1', path, threads: 1 }), died]);
-        const loadMs = performance.now() - began;
         const reply = await runtime.forward({
           method: 'GET',
           path: `/v2/models/${NAME}`,
@@ -39,4 +54,8 @@ export function createSandbox(spares: Spares, artifacts: Artifacts): Sandbox {
     },
     close: () => spares.close(),
   };
+}
+
+function isGone(runtime: RuntimeProcess): Promise<boolean> {
+  return Promise.race([runtime.gone.then(() => true), new Promise<false>((resolve) => setImmediate(resolve, false))]);
 }

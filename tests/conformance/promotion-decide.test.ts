@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest';
+import type { Blobs } from '../../src/core/blobs.js';
+import { getPromotion, requestPromotion } from '../../src/core/promotions/store.js';
+import { AppError } from '../../src/errors.js';
+import { createPromotionDecide } from '../../src/workers/promotion-decide.js';
+import { addEndpoint, migratedDatabase } from '../support/store-bench.js';
+
+test('a promotion whose model server is killed in a gate is free for the next delivery at once', async () => {
+  const db = await migratedDatabase();
+  await addEndpoint(db, 'gated', 2);
+  const { id } = await requestPromotion(db, 'default', 'gated', 2);
+  let deliveries = 0;
+  const decide = createPromotionDecide({
+    db,
+    owner: 'w1',
+    blobs: undefined as unknown as Blobs,
+    enqueue: async () => {},
+    sandbox: {
+      async withModel(_artifact, use) {
+        if (++deliveries === 1) throw new AppError('upstream_failed', 'the model server went away before it answered');
+        const forward = () => ({ reply: Promise.reject(new Error('nobody asks')), cancel() {} });
+        return use({ signature: { inputs: [], outputs: [] }, forward, loadMs: 1 });
+      },
+      close: async () => {},
+    },
+  });
+  const { signal } = new AbortController();
+  await expect(decide({ promotionId: id }, signal)).rejects.toThrow('went away');
+  expect((await getPromotion(db, 'default', id)).state).toBe('pending');
+  await decide({ promotionId: id }, signal);
+  expect((await getPromotion(db, 'default', id)).state).toBe('rolling');
+});
