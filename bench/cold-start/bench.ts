@@ -1,7 +1,9 @@
 /** From no replica to an answer: what a cold start takes and where the time goes, beside the model's own load. */
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import ort from 'onnxruntime-node';
 import { createLog } from '../../src/log.js';
 import { program } from '../../src/main/paths.js';
@@ -52,6 +54,7 @@ export const coldStart: Benchmark = {
         const samples: Samples = new Map();
         for (let round = 0; round < times; round++) {
           add(samples, 'own load', await ownLoad(path));
+          add(samples, 'bare node', await bareNode());
           await splitOnce(path, join(folder, `${round}.sock`), samples);
           add(samples, 'with a spare', await spare.coldRequest(round));
           add(samples, 'without', await bare.coldRequest(round));
@@ -69,7 +72,10 @@ export const coldStart: Benchmark = {
           ...row('without'),
           ...row('warm request'),
         ]);
-        parts.push([name, ...['process start', 'library', 'load', 'first inference', 'second inference'].flatMap(row)]);
+        parts.push([
+          name,
+          ...['bare node', 'process start', 'library', 'load', 'first inference', 'second inference'].flatMap(row),
+        ]);
         verdicts.push(
           `${name}: with a spare the model's own load + ${over.toFixed(1)} ms (aim + ${SPARE_AIM_MS}): ${over <= SPARE_AIM_MS ? 'met' : 'MISSED'}; ` +
             `without ${median(of('without')).toFixed(0)} ms (aim ${BARE_AIM_MS}): ${median(of('without')) <= BARE_AIM_MS ? 'met' : 'MISSED'}`,
@@ -97,7 +103,7 @@ export const coldStart: Benchmark = {
 const NOTES = [
   "end to end over HTTP through the real gateway: each sample is the first request of an endpoint of its own that has no replica, so the way is a cold start's whole way, its artifact lying on the machine",
   'own load: InferenceSession.create of the same file in a warm process, taken in turns with the others',
-  'parts: a model server started directly, without the gateway; "library" is what a spare does before it counts as warm',
+  'parts: a model server started directly, without the gateway; "library" is what a spare does before it counts as warm; "bare node" is `node -e 0`, which no start can beat',
 ];
 
 function total(rows: string[][]): Table {
@@ -110,7 +116,7 @@ function total(rows: string[][]): Table {
 }
 
 function split(rows: string[][]): Table {
-  const what = ['process start', 'library', 'load', 'first inference', 'second'].flatMap((name) => [
+  const what = ['bare node', 'process start', 'library', 'load', 'first inference', 'second'].flatMap((name) => [
     `${name}, ms`,
     'max',
   ]);
@@ -127,6 +133,13 @@ async function ownLoad(path: string): Promise<number> {
   const took = performance.now() - began;
   await session.release();
   return took;
+}
+
+/** What any Node program takes to start and end: how busy the machine is, more than anything else. */
+async function bareNode(): Promise<number> {
+  const began = performance.now();
+  await promisify(execFile)(process.execPath, ['-e', '0']);
+  return performance.now() - began;
 }
 
 /** One model server from its spawn to its second answer, each part awaited before the next. */

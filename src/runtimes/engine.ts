@@ -24,7 +24,9 @@ export interface Engine {
 export interface EngineKind {
   /** What model metadata calls it, such as `onnx_onnxv1`. */
   readonly platform: string;
-  /** Pays once what the first load of a process would pay, so that a spare takes a model over at once. */
-  warm(): Promise<void>;
+  /** Loads the native library, which the first load of a process would pay for otherwise. */
+  importLibrary(): Promise<void>;
   create(defaults: EngineOptions): Engine;
+  /** An engine that loads a tiny model of its own, wherever it is pointed at: input `x`, FP32, shape [1]. */
+  createSample(): Engine;
 }

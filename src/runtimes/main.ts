@@ -8,6 +8,7 @@ import type { RuntimeMessage } from '../protocol/runtime-message.js';
 import { type RuntimeArgs, readArgs, USAGE } from './args.js';
 import { type Door, openFrameDoor } from './frame-door.js';
 import { onnx } from './onnx/engine.js';
+import { rehearse } from './rehearse.js';
 import { ModelServer } from './server.js';
 
 /** When a server with a model gets its metrics ready, after it can answer. */
@@ -44,9 +45,19 @@ async function main(): Promise<void> {
     return;
   }
   const started = performance.now();
-  await onnx.warm();
-  await server.metrics.prepare();
+  await onnx.importLibrary();
+  // a load that came meanwhile is a cold start under way: it gets the processor, and warms up by itself
+  if (await stillUnused(server)) await rehearse(onnx);
+  if (await stillUnused(server)) await server.metrics.prepare();
+  else setTimeout(() => void server.metrics.prepare(), METRICS_DELAY_MS).unref();
   tell({ kind: 'ready', loadMs: performance.now() - started });
+}
+
+/** Whether nobody has asked for a load yet, after another look at the sockets. */
+async function stillUnused(server: ModelServer): Promise<boolean> {
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  return server.models.index().length === 0;
 }
 
 async function load(server: ModelServer, args: RuntimeArgs, path: string): Promise<number> {

@@ -136,7 +136,11 @@ describe('the ONNX engine', () => {
     expect(error.message).toContain('zipmap=False');
   });
 
-  it('warms up with its embedded model', async () => {
-    await onnx.warm();
+  it('has a sample model of its own', async () => {
+    await onnx.importLibrary();
+    const sample = onnx.createSample();
+    await sample.load({ path: 'nowhere' }, {});
+    expect(await sample.infer([fp32('x', [1], [7])], undefined)).toMatchObject([{ name: 'y', shape: [1] }]);
+    await sample.unload();
   });
 });

@@ -24,32 +24,38 @@ function ort(): Promise<Ort> {
   return library;
 }
 
-/** The smallest model there is, y = Identity(x): its session pays for what the first one of a process sets up. */
+/** The smallest model there is, y = Identity(x). */
 const TINY = 'CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBdFoPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEBE=';
 
 /** ONNX models by ONNX Runtime. */
 export const onnx: EngineKind = {
   platform: 'onnx_onnxv1',
-  async warm() {
-    const { InferenceSession } = await ort();
-    const session = await InferenceSession.create(Buffer.from(TINY, 'base64'), sessionOptions(readOptions({})));
-    await session.release();
+  async importLibrary() {
+    await ort();
   },
   create: (defaults) => new OnnxEngine(defaults),
+  createSample: () => new OnnxEngine({}, Buffer.from(TINY, 'base64')),
 };
 
 class OnnxEngine implements Engine {
   private loaded: { ort: Ort; session: InferenceSession; signature: Signature } | undefined;
   private dimensionNames: DimensionNames = new Map();
 
-  constructor(private readonly defaults: EngineOptions) {}
+  /** `bytes`: the model itself, in place of what `load` is pointed at. */
+  constructor(
+    private readonly defaults: EngineOptions,
+    private readonly bytes?: Uint8Array,
+  ) {}
 
   async load(files: ModelFiles, options: EngineOptions): Promise<Signature> {
     const wanted = readOptions({ ...this.defaults, ...options });
-    const [path, loaded] = await Promise.all([findModelFile(files.path), ort()]);
+    const [path, loaded] = await Promise.all([this.bytes ? files.path : findModelFile(files.path), ort()]);
     let session: InferenceSession;
     try {
-      session = await loaded.InferenceSession.create(path, sessionOptions(wanted));
+      const { InferenceSession } = loaded;
+      session = await (this.bytes
+        ? InferenceSession.create(this.bytes, sessionOptions(wanted))
+        : InferenceSession.create(path, sessionOptions(wanted)));
     } catch (error) {
       // where the file lies on this machine is nobody's business
       const message = messageOf(error).replaceAll(path, basename(path));
