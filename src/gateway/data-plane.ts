@@ -68,7 +68,6 @@ export function createDataPlane(services: Services): DataPlane {
     model: ModelPath,
     id: string,
   ): Promise<void> {
-    const began = performance.now();
     const { headers } = request;
     let endpoint: EndpointRoute;
     let revision: RevisionRoute;
@@ -84,7 +83,9 @@ export function createDataPlane(services: Services): DataPlane {
       services.metrics.refused.inc({ code: asAppError(error).code });
       throw error;
     }
-    const sent = await readBody(request, services.limits.bodyBytes);
+    const sent = await readBody(request, services.limits.bodyBytes, services.limits.predictTimeoutMs);
+    // a client's slow line is no fault of the revision
+    const began = performance.now();
     const coding = headers['content-encoding'];
     const body = coding === undefined ? sent : await decodeBody(sent, coding, services.limits.bodyBytes);
     const call = {
@@ -251,7 +252,7 @@ function answerError(response: ServerResponse, failure: AppError, id: string): v
   if (failure.retryAfterSec !== undefined) response.setHeader('retry-after', String(failure.retryAfterSec));
   if (failure.code === 'unauthenticated') response.setHeader('www-authenticate', 'Bearer');
   // what is left of the body is not read: the connection cannot carry another request
-  if (failure.code === 'too_large') response.setHeader('connection', 'close');
+  if (failure.code === 'too_large' || failure.code === 'timeout') response.setHeader('connection', 'close');
   answerJson(
     response,
     WIRE[failure.code].http,

@@ -32,6 +32,7 @@ import { program } from './paths.js';
 import { StatusReport } from './status-report.js';
 
 const DATABASE_WAIT_MS = 60_000;
+const IDLE_LINE_MS = 120_000;
 
 /** Starts a gateway; resolves when it answers. */
 export async function startGateway(config: Config, log: Log): Promise<{ url: string; stop(): Promise<void> }> {
@@ -145,6 +146,8 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     },
   );
   server.maxConnections = config.limits.maxConnections;
+  // a line on which nothing moves is cut; event streams send a heartbeat, uploads and predictions have limits of their own
+  server.timeout = Math.max(IDLE_LINE_MS, config.limits.predictTimeoutMs + 30_000);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
       reject(new AppError('invalid', `cannot listen on ${config.host}:${config.port}: ${error.message}`)),
