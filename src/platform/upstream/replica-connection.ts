@@ -7,6 +7,7 @@ import {
   encodeMeta,
   FRAME_CANCEL,
   FRAME_REQUEST,
+  FRAME_RESPONSE,
   type Frame,
   FrameReader,
   FrameWriter,
@@ -44,11 +45,19 @@ export function connectReplica(path: string, maxBodyBytes: number): Promise<Repl
       const settle = (frame: Frame) => {
         const waiting = pending.get(frame.id);
         if (!waiting) return;
-        pending.delete(frame.id);
+        // one that is no answer ends the connection, and this request with it
         const meta = asResponseMeta(frame.meta);
+        pending.delete(frame.id);
         waiting.resolve({ status: meta.status, headers: meta.headers, body: frame.body });
       };
-      const reader = new FrameReader(maxBodyBytes + FRAME_OVERHEAD_BYTES, settle);
+      // an answer that is too large is the matter of its own request, not of all others on the connection
+      const refuseOversize = (id: number, type: number, bytes: number) => {
+        if (type !== FRAME_RESPONSE) throw new AppError('upstream_failed', 'the model server sent what is no answer');
+        const limit = `over the limit of ${maxBodyBytes} bytes`;
+        pending.get(id)?.reject(new AppError('too_large', `the model's answer of ${bytes} bytes is ${limit}`));
+        pending.delete(id);
+      };
+      const reader = new FrameReader(maxBodyBytes + FRAME_OVERHEAD_BYTES, settle, refuseOversize);
       socket.on('data', (chunk: Buffer) => {
         try {
           reader.push(chunk);
@@ -78,8 +87,9 @@ export function connectReplica(path: string, maxBodyBytes: number): Promise<Repl
           if (socket.destroyed) {
             return void closed.then(() => rejectReply(new AppError('upstream_failed', 'the model server is gone')));
           }
+          const meta = metaOf(call);
           pending.set(id, { resolve: resolveReply, reject: rejectReply });
-          writer.write(id, FRAME_REQUEST, metaOf(call), call.body);
+          writer.write(id, FRAME_REQUEST, meta, call.body);
         });
         return {
           reply,
