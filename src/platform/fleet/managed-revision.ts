@@ -6,7 +6,7 @@ import type { RevisionRoute } from '../../core/inference/route.js';
 import { ConcurrencyMeter } from '../../core/scaling/meter.js';
 import { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
 import { scalingSettings } from '../../core/scaling/settings.js';
-import { AppError, asAppError, messageOf } from '../../errors.js';
+import { AppError, asAppError, type ErrorCode, messageOf } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { RuntimeProcess } from './runtime-process.js';
 
@@ -37,6 +37,9 @@ const HEALTHY_AFTER_MS = 10_000;
 /** A start that fails may be an accident, such as a killed process; so many in a row are none. */
 const HOPELESS_AFTER = 3;
 
+/** What another try does not change: the model, or its files, are to blame. */
+const PERMANENT: ReadonlySet<ErrorCode> = new Set(['invalid', 'unsupported']);
+
 export class ManagedRevision {
   route: RevisionRoute;
   private readonly pool: ReplicaPool;
@@ -50,6 +53,7 @@ export class ManagedRevision {
   private serial = 0;
   private message = '';
   private problem: AppError | undefined;
+  private retrying = false;
   private closed = false;
 
   constructor(private readonly options: ManagedOptions) {
@@ -90,7 +94,9 @@ export class ManagedRevision {
     const lease = this.pool.lease();
     if (this.pool.ready + this.starting === 0) {
       this.scaler.wake(now);
-      void this.startOne('a request came');
+      // one that keeps dying is not started at the pace of the requests
+      if (now >= this.notBefore) void this.startOne('a request came');
+      else this.retryForWaiters();
     }
     return lease;
   }
@@ -168,7 +174,7 @@ export class ManagedRevision {
   private get hopeless(): boolean {
     if (this.problem === undefined || this.pool.ready > 0) return false;
     // a model that does not load will not load by waiting
-    return this.problem.code === 'invalid' || this.failures >= HOPELESS_AFTER;
+    return PERMANENT.has(this.problem.code) || this.failures >= HOPELESS_AFTER;
   }
 
   private async startOne(why: string): Promise<void> {
@@ -214,7 +220,7 @@ export class ManagedRevision {
       failures: this.failures,
     });
     // a model that does not load will not load by waiting
-    if (error.code === 'invalid' && this.pool.ready === 0) {
+    if (PERMANENT.has(error.code) && this.pool.ready === 0) {
       this.pool.rejectWaiters(
         new AppError('not_ready', `revision ${this.route.number} does not start: ${error.message}`),
       );
@@ -247,10 +253,17 @@ export class ManagedRevision {
   /** Requests that wait are not left to the next look at the load. */
   private retryForWaiters(): void {
     const { clock } = this.options;
-    void clock.sleep(Math.max(0, this.notBefore - clock.now())).then(() => {
+    if (this.retrying) return;
+    this.retrying = true;
+    const wait = async () => {
+      // another failure meanwhile moves the time
+      do await clock.sleep(Math.max(0, this.notBefore - clock.now()));
+      while (clock.now() < this.notBefore);
+      this.retrying = false;
       if (!this.closed && this.pool.waiting > 0 && this.pool.ready + this.starting === 0)
         void this.startOne('requests wait for a replacement');
-    });
+    };
+    void wait();
   }
 
   private async drain(id: string): Promise<void> {

@@ -54,6 +54,7 @@ export class ProcessFleet implements Fleet {
 
   forget(endpointId: string): void {
     for (const [key, managed] of this.revisions) if (managed.route.endpointId === endpointId) this.remove(key, managed);
+    for (const key of this.floors.keys()) if (key.startsWith(`${endpointId}/`)) this.floors.delete(key);
   }
 
   lease(revision: RevisionRoute): Lease | Waiting {

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../clock.js';
-import { messageOf } from '../../errors.js';
+import { AppError, messageOf } from '../../errors.js';
 import { launchRuntime, type RuntimeLaunch, type RuntimeProcess } from './runtime-process.js';
 
 export interface SparesOptions extends Omit<RuntimeLaunch, 'socket'> {
@@ -18,6 +18,7 @@ const REFILL_DELAY_MS = 300;
 export class Spares {
   private readonly ready: RuntimeProcess[] = [];
   private readonly all = new Set<RuntimeProcess>();
+  private readonly launching = new Set<Promise<RuntimeProcess>>();
   private starting = 0;
   private serial = 0;
   private failures = 0;
@@ -40,6 +41,8 @@ export class Spares {
 
   async close(): Promise<void> {
     this.stopped.abort();
+    // those that are being started end as soon as they are there
+    await Promise.allSettled(this.launching);
     const gone = [...this.all].map((runtime) => runtime.exited);
     for (const runtime of this.ready) runtime.kill();
     await Promise.all(gone);
@@ -56,10 +59,14 @@ export class Spares {
           this.stopped.signal,
         );
         const runtime = await this.launch();
-        await Promise.race([runtime.warm, runtime.exited]);
+        const end = await Promise.race([runtime.warm, runtime.exited]);
+        if (end !== undefined) throw new AppError('upstream_failed', end);
+        // closed while it got warm: nobody else knows of it
+        if (this.stopped.signal.aborted) return runtime.kill();
         this.failures = 0;
         this.ready.push(runtime);
-        void runtime.exited.then(() => {
+        // its connection ends before its end is known: from then on it is of no use to anybody
+        void runtime.gone.then(() => {
           const at = this.ready.indexOf(runtime);
           if (at === -1) return;
           this.ready.splice(at, 1);
@@ -78,11 +85,18 @@ export class Spares {
   private async launch(): Promise<RuntimeProcess> {
     this.folder ??= socketFolder();
     const socket = join(await this.folder, `${++this.serial}.sock`);
-    const runtime = await launchRuntime({ ...this.options, socket });
-    this.all.add(runtime);
-    void runtime.exited.then(() => this.all.delete(runtime));
-    if (this.stopped.signal.aborted) runtime.kill();
-    return runtime;
+    if (this.stopped.signal.aborted) throw new AppError('not_ready', 'the gateway is shutting down');
+    const launching = launchRuntime({ ...this.options, socket });
+    this.launching.add(launching);
+    try {
+      const runtime = await launching;
+      this.all.add(runtime);
+      void runtime.exited.then(() => this.all.delete(runtime));
+      if (this.stopped.signal.aborted) runtime.kill();
+      return runtime;
+    } finally {
+      this.launching.delete(launching);
+    }
   }
 }
 
