@@ -53,7 +53,8 @@ type Book = Omit<RuntimeMetrics, 'prepare'>;
 function createBook(prom: Prom, inFlight: () => number): Book {
   const registry = new prom.Registry();
   const registers = [registry];
-  prom.collectDefaultMetrics({ register: registry });
+  // its default of 10 ms wakes an idle process a hundred times a second
+  prom.collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
   const requests = new prom.Counter({
     name: 'sluice_runtime_requests_total',
     help: 'Inference requests answered, by model and HTTP status.',
