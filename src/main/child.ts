@@ -20,12 +20,18 @@ export function tellSupervisor(message: ChildMessage): void {
  */
 export function runProgram(log: Log, stopMs: number, start: () => Promise<{ stop(): Promise<void> }>): void {
   const supervised = process.connected;
-  const started = start();
+  let running = false;
+  const started = start().then((program) => {
+    running = true;
+    return program;
+  });
   let stopping = false;
   const end = (why: string) => {
     if (stopping) process.exit(1);
     stopping = true;
     log.info('stopping', { why });
+    // a start may wait for what never comes, and has nothing under way yet
+    if (!running) process.exit(0);
     setTimeout(() => process.exit(1), stopMs).unref();
     started
       .then((program) => program.stop())

@@ -2,7 +2,7 @@
  * `sluice up`: one machine's whole platform. Starts Postgres (unless DATABASE_URL names one), the gateway and the worker,
  * starts again what dies, and leaves nothing behind: its children end when their channel to it closes, however it ends.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -29,6 +29,7 @@ export async function startPlatform(config: Config, log: Log): Promise<Platform>
   await dataFolder(config.dataDir);
   const admin = await adminKey(config);
   const parts: Running[] = [];
+  const children = new Set<ChildProcess>();
   const stop = async () => {
     // in reverse: who needs the database goes before it
     for (const part of parts.reverse()) await part.stop();
@@ -39,7 +40,10 @@ export async function startPlatform(config: Config, log: Log): Promise<Platform>
       const { startEmbeddedPostgres } = await import('../platform/db/embedded-postgres.js');
       const postgres = await runForever('postgres', log, async () => {
         const server = await startEmbeddedPostgres({ folder: join(config.dataDir, 'postgres'), log });
+        const moved = databaseUrl !== undefined && databaseUrl !== server.url;
         databaseUrl = server.url;
+        // somebody took its port while it was down: who knows only the old one begins anew
+        if (moved) for (const process_ of children) process_.kill('SIGTERM');
         return {
           pid: server.pid,
           exited: server.exited.then(
@@ -52,13 +56,17 @@ export async function startPlatform(config: Config, log: Log): Promise<Platform>
     }
     let port = config.port;
     let url = '';
-    const worker = runForever('worker', log, () => child('worker', { DATABASE_URL: databaseUrl }).ready);
+    const worker = runForever('worker', log, () => child('worker', { DATABASE_URL: databaseUrl }, children).ready);
     const gateway = runForever('gateway', log, async () => {
-      const started = child('gateway', {
-        DATABASE_URL: databaseUrl,
-        SLUICE_ADMIN_KEY: admin.key,
-        SLUICE_PORT: String(port),
-      });
+      const started = child(
+        'gateway',
+        {
+          DATABASE_URL: databaseUrl,
+          SLUICE_ADMIN_KEY: admin.key,
+          SLUICE_PORT: String(port),
+        },
+        children,
+      );
       const running = await started.ready;
       url = running.url;
       // a free port that was taken once is kept: clients have it
@@ -94,7 +102,12 @@ interface Child {
   stop(): Promise<void>;
 }
 
-function child(name: 'gateway' | 'worker', env: Record<string, string | undefined>): { ready: Promise<Child> } {
+/** Starts a program; it is in `running` for as long as its process is. */
+function child(
+  name: 'gateway' | 'worker',
+  env: Record<string, string | undefined>,
+  running: Set<ChildProcess>,
+): { ready: Promise<Child> } {
   const process_ = spawn(process.execPath, [program(name)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: childEnv(env),
@@ -103,6 +116,8 @@ function child(name: 'gateway' | 'worker', env: Record<string, string | undefine
     process_.once('error', (error) => resolve(error.message));
     process_.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));
   });
+  running.add(process_);
+  void exited.then(() => running.delete(process_));
   const answered = once(process_, 'message').then(([message]: ChildMessage[]) => message);
   const ready = Promise.race([answered, exited]).then((outcome): Child => {
     const { pid } = process_;

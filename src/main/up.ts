@@ -26,7 +26,9 @@ export async function up(): Promise<number> {
   });
   const starting = startPlatform(config, log);
   try {
-    const platform = await starting;
+    // whoever stops it before it is up does not wait for that: its children end when their channel to it closes
+    const platform = await Promise.race([starting, asked]);
+    if (!platform) process.exit(0);
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     const lines = [`Sluice is up at ${platform.url} (${seconds} s)`, `  API reference  ${platform.url}/docs`];
     if (platform.firstStart)

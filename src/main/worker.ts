@@ -1,6 +1,7 @@
 /** The worker program: takes jobs from the queue, and keeps what is under way from being forgotten. */
 
 import { createHash } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../clock.js';
@@ -21,7 +22,7 @@ import { machineCapacity } from '../platform/training/machine.js';
 import { createPromotionDecide } from '../workers/promotion-decide.js';
 import { reconcile, takeBack } from '../workers/reconcile.js';
 import { createRolloutAdvance } from '../workers/rollout-advance.js';
-import { createTrainingRun } from '../workers/training-run.js';
+import { cleanEnded, createTrainingRun } from '../workers/training-run.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
 import { program } from './paths.js';
@@ -80,6 +81,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   await eventually('the database cannot be used', DATABASE_WAIT_MS, async () => {
     await migrate(db);
     await takeBack(db, machine);
+    await cleanEnded({ db, runner }, await readdir(workFolder).catch(() => []));
   });
 
   const { enqueue } = queue;

@@ -13,6 +13,7 @@ import {
 } from '../core/training/attempts.js';
 import { type OutputDeps, registerOutputs } from '../core/training/outputs.js';
 import type { AttemptEnd, Runner } from '../core/training/runner.js';
+import { endedAmong } from '../core/training/store.js';
 import { asAppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { createAttemptSink } from './attempt-sink.js';
@@ -134,7 +135,10 @@ async function succeed(deps: TrainingDeps, job: Job, key: AttemptKey, outputPath
     }
   }
   const reason = version === null ? 'finished' : `registered as version ${version} of ${model}`;
-  if (!(await finishSucceeded(deps.db, key, { version, reason }))) return undefined;
+  if (!(await finishSucceeded(deps.db, key, { version, reason }))) {
+    await cleanEnded(deps, [job.id]);
+    return undefined;
+  }
   for (const promotion of await listPromotions(deps.db, job.project, { job: job.id, limit: 100 })) {
     await tell(deps, deps.enqueue('promotion.decide', { promotionId: promotion.id }, { id: promotion.id }));
   }
@@ -152,7 +156,15 @@ async function conclude(
   if (outcome === 'requeued') {
     await tell(deps, deps.enqueue('training.run', { jobId: job.id }, { id: `${job.id}-${job.attempt}` }));
   }
-  if (outcome === 'ended') await deps.runner.clean(job.id);
+  if (outcome !== 'requeued') await cleanEnded(deps, [job.id]);
+}
+
+/** Removes the working folders of those jobs that have ended; what an earlier try, or an earlier worker, did not get to. */
+export async function cleanEnded(
+  { db, runner }: Pick<TrainingDeps, 'db' | 'runner'>,
+  ids: readonly string[],
+): Promise<void> {
+  for (const id of await endedAmong(db, ids)) await runner.clean(id);
 }
 
 /** What is written is true whether or not the queue hears of it; the reconcile pass finds it. */

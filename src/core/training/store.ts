@@ -82,6 +82,18 @@ export async function getJob(db: Db, project: string, id: string) {
   return job;
 }
 
+/** Those of these jobs that have come to their end. */
+export async function endedAmong(db: Db, ids: readonly string[]): Promise<string[]> {
+  if (ids.length === 0) return [];
+  const rows = await db
+    .selectFrom('jobs')
+    .select('id')
+    .where('id', 'in', ids)
+    .where('ended_at', 'is not', null)
+    .execute();
+  return rows.map((row) => row.id);
+}
+
 /** Asks a job to stop: a queued one ends at once, a running one is told by its worker. One that ended is left as it is. */
 export async function cancelJob(db: Db, project: string, id: string, actor: string): Promise<JobState> {
   return db.transaction().execute(async (tx) => {
