@@ -1,8 +1,10 @@
 /** What the gateway measures, as a typed record made once and passed in. Names and labels are documented in docs/metrics.md. */
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Seconds. From a tenth of a millisecond, where small models answer, to the time limit of large ones. */
-const LATENCY_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const LATENCY_BUCKETS = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+];
 
 export interface GatewayMetrics {
   readonly registry: Registry;
@@ -38,9 +40,25 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
   const of = ['endpoint', 'revision'] as const;
   return {
     registry,
-    predictions: new Counter({ name: 'sluice_predictions_total', help: 'Predictions answered.', labelNames: [...of, 'status'], registers }),
-    latency: new Histogram({ name: 'sluice_prediction_seconds', help: 'Time from arrival to answer, waiting included.', labelNames: [...of], buckets: LATENCY_BUCKETS, registers }),
-    refused: new Counter({ name: 'sluice_predictions_refused_total', help: 'Predictions refused before a revision was chosen.', labelNames: ['code'], registers }),
+    predictions: new Counter({
+      name: 'sluice_predictions_total',
+      help: 'Predictions answered.',
+      labelNames: [...of, 'status'],
+      registers,
+    }),
+    latency: new Histogram({
+      name: 'sluice_prediction_seconds',
+      help: 'Time from arrival to answer, waiting included.',
+      labelNames: [...of],
+      buckets: LATENCY_BUCKETS,
+      registers,
+    }),
+    refused: new Counter({
+      name: 'sluice_predictions_refused_total',
+      help: 'Predictions refused before a revision was chosen.',
+      labelNames: ['code'],
+      registers,
+    }),
     replicas: new Gauge({
       name: 'sluice_replicas',
       help: 'Model servers by state.',
@@ -74,6 +92,12 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
         for (const { endpoint, revision, waiting } of readFleet()) this.set({ endpoint, revision }, waiting);
       },
     }),
-    coldStart: new Histogram({ name: 'sluice_cold_start_seconds', help: 'Time from the first waiting request to a ready replica.', labelNames: ['endpoint'], buckets: LATENCY_BUCKETS, registers }),
+    coldStart: new Histogram({
+      name: 'sluice_cold_start_seconds',
+      help: 'Time from the first waiting request to a ready replica.',
+      labelNames: ['endpoint'],
+      buckets: LATENCY_BUCKETS,
+      registers,
+    }),
   };
 }
