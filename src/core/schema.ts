@@ -136,6 +136,8 @@ export interface Schema {
     gates: Json<GateResult[]>;
     reason: string;
     rollout_id: string | null;
+    /** How often a worker began with its gates. */
+    tries: Generated<number>;
     /** Which worker is taking it through its gates, and when it last said so. */
     owner: string | null;
     heartbeat_at: MaybeWhen;

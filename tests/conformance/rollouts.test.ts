@@ -1,7 +1,9 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
+import type { Blobs } from '../../src/core/blobs.js';
 import { createRevision, deleteEndpoint, getEndpoint, trafficHistory } from '../../src/core/endpoints/store.js';
 import { listAliases } from '../../src/core/models/store.js';
+import { decidePromotion } from '../../src/core/promotions/decide.js';
 import {
   claimPromotion,
   disownPromotions,
@@ -25,6 +27,7 @@ import {
   startRollout,
 } from '../../src/core/rollouts/store.js';
 import type { Db } from '../../src/core/schema.js';
+import { AppError } from '../../src/errors.js';
 import { addEndpoint, addVersion, migratedDatabase, outcomes } from '../support/store-bench.js';
 
 let db: Db;
@@ -287,6 +290,33 @@ describe('at once', () => {
 
 describe('promotions', () => {
   const claim = (id: string, owner: string, silentMs = 15_000) => claimPromotion(db, id, owner, silentMs);
+
+  it('whose gates nobody can finish fail in the end, with the last reason', async () => {
+    await addEndpoint(db, 'stuck', 0);
+    const { id } = await requestPromotion(db, 'default', 'stuck', 1);
+    const away = new AppError('upstream_failed', 'the model server went away');
+    const deps = {
+      db,
+      blobs: {} as Blobs,
+      enqueue: async () => {},
+      owner: 'w1',
+      sandbox: { withModel: () => Promise.reject(away), close: async () => {} },
+    };
+    const decide = () => decidePromotion(deps, id, new AbortController().signal);
+    for (let tries = 1; tries <= 8; tries++) {
+      await expect(decide()).rejects.toThrow('went away');
+      await disownPromotions(db, 'w1');
+    }
+    await decide();
+    const ended = await getPromotion(db, 'default', id);
+    expect(ended).toMatchObject({
+      state: 'failed',
+      reason: expect.stringContaining('8 tries: the model server went away'),
+    });
+    // asked for again by a person it begins anew
+    await requestPromotion(db, 'default', 'stuck', 1);
+    expect(await getPromotion(db, 'default', id)).toMatchObject({ state: 'pending', tries: 0 });
+  });
 
   it('open once at each endpoint that wants them', async () => {
     await addEndpoint(db, 'wants', 1);

@@ -149,6 +149,16 @@ describe('an attempt', () => {
     expect((await job(id)).state).toBe('failed');
   });
 
+  it('that is lost with every worker that takes it fails in the end, and says why', async () => {
+    const id = await submit({ retries: 0 });
+    for (let lost = 0; lost < 20; lost++) {
+      expect((await claimJob(db, id, 'w1'))?.attempt).toBe(lost + 1);
+      await recoverJobs(db, 60_000, 'w1');
+    }
+    expect(await job(id)).toMatchObject({ state: 'failed', reason: 'attempt 20 was lost with its worker' });
+    expect((await told(id)).at(-1)).toBe('job.failed');
+  });
+
   it('that nothing can help is not repeated', async () => {
     const key = await running('w1', { retries: 5 });
     expect(await finishUnsuccessful(db, key, { ...failed, retryable: false })).toBe('ended');

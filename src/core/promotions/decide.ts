@@ -1,16 +1,19 @@
 /** One promotion from claim to its end or its rollout. */
 
+import { messageOf } from '../../errors.js';
 import { createRevision, setTraffic } from '../endpoints/store.js';
 import type { Enqueue } from '../jobs.js';
 import { getVersion } from '../models/store.js';
 import { crown, rolloutInFlight, startRollout } from '../rollouts/store.js';
 import type { Db } from '../schema.js';
 import { type GateDeps, runGates } from './run-gates.js';
-import { claimPromotion, noteGates, settlePromotion } from './store.js';
+import { claimPromotion, noteFailure, noteGates, settlePromotion } from './store.js';
 
 /** A worker that has not been heard of for this long has lost its promotion. */
 export const PROMOTION_SILENCE_MS = 15_000;
 const HEARTBEAT_MS = 3000;
+/** Workers, servers and databases may fail in the middle; what fails this often fails by itself. */
+const MAX_TRIES = 8;
 
 export interface DecideDeps extends GateDeps {
   readonly enqueue: Enqueue;
@@ -23,6 +26,13 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
   const { db, owner } = deps;
   const promotion = await claimPromotion(db, id, owner, PROMOTION_SILENCE_MS);
   if (!promotion) return;
+  if (promotion.tries > MAX_TRIES) {
+    const reason = `its gates could not be finished in ${MAX_TRIES} tries${promotion.reason && `: ${promotion.reason}`}`;
+    await db
+      .transaction()
+      .execute((tx) => settlePromotion(tx, id, { state: 'failed', reason, from: ['gating'], owner }));
+    return;
+  }
   const endpoint = await db
     .selectFrom('endpoints')
     .selectAll()
@@ -64,6 +74,9 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
     }
     const rolloutId = await db.transaction().execute((tx) => takeLive(tx, id, owner));
     if (rolloutId) await deps.enqueue('rollout.advance', { rolloutId }, { id: `${rolloutId}-0` });
+  } catch (error) {
+    if (!stop.aborted) await noteFailure(db, id, owner, messageOf(error)).catch(() => {});
+    throw error;
   } finally {
     clearInterval(heart);
   }

@@ -63,6 +63,7 @@ export async function requestPromotion(
           gates: '[]',
           reason: '',
           rollout_id: null,
+          tries: 0,
           owner: null,
           heartbeat_at: null,
           ended_at: null,
@@ -152,7 +153,7 @@ export async function getPromotion(db: Db, project: string, id: string) {
 export async function claimPromotion(db: Db, id: string, owner: string, silentMs: number) {
   return db
     .updateTable('promotions')
-    .set({ state: 'gating', owner, heartbeat_at: sql<Date>`now()`, gates: '[]' })
+    .set((eb) => ({ state: 'gating', owner, heartbeat_at: sql<Date>`now()`, gates: '[]', tries: eb('tries', '+', 1) }))
     .where('id', '=', id)
     .where((eb) =>
       eb.or([
@@ -165,6 +166,17 @@ export async function claimPromotion(db: Db, id: string, owner: string, silentMs
     )
     .returningAll()
     .executeTakeFirst();
+}
+
+/** Notes why a worker could not finish the gates, for the case that nobody can. */
+export async function noteFailure(db: Db, id: string, owner: string, reason: string): Promise<void> {
+  await db
+    .updateTable('promotions')
+    .set({ reason })
+    .where('id', '=', id)
+    .where('state', '=', 'gating')
+    .where('owner', '=', owner)
+    .execute();
 }
 
 /** Notes the gates passed so far, and that the worker lives. False when the promotion is no longer its. */

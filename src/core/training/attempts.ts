@@ -139,8 +139,11 @@ export async function finishUnsuccessful(
 /** Gives a running attempt back to the queue because its worker stops; it does not count against the retries. */
 export async function releaseJob(db: Db, key: AttemptKey, reason: string): Promise<void> {
   await db.transaction().execute(async (tx) => {
-    const job = await ownAttempt(tx, key).set(giveBack(reason)).returning(GIVEN_BACK).executeTakeFirst();
-    if (job?.state === 'cancelled') await tellCancelled(tx, job);
+    const job = await ownAttempt(tx, key)
+      .set(giveBack(reason, ANY_NUMBER))
+      .returning(GIVEN_BACK)
+      .executeTakeFirst();
+    if (job && job.state !== 'queued') await tellEnded(tx, job);
   });
 }
 
@@ -157,7 +160,7 @@ export async function recoverJobs(
   return db.transaction().execute(async (tx) => {
     const lost = await tx
       .updateTable('jobs')
-      .set(giveBack(sql<string>`'attempt ' || attempt || ' was lost with its worker'`))
+      .set(giveBack(sql<string>`'attempt ' || attempt || ' was lost with its worker'`, LOST_AT_MOST))
       .where('state', '=', 'running')
       .where((eb) =>
         eb.or([
@@ -168,7 +171,7 @@ export async function recoverJobs(
       .returning(GIVEN_BACK)
       .execute();
     for (const job of lost) {
-      if (job.state === 'cancelled') await tellCancelled(tx, job);
+      if (job.state !== 'queued') await tellEnded(tx, job);
       else {
         await emit(tx, {
           project: job.project,
@@ -188,23 +191,29 @@ export async function recoverJobs(
   });
 }
 
-/** What becomes of a running job without its worker: it waits again, or ends where somebody wants it to. */
-function giveBack(reason: string | RawBuilder<string>) {
+/** A job that is lost with its worker so often is likely what ends the workers. */
+const LOST_AT_MOST = 20;
+/** A worker that stops in order is nobody's fault. */
+const ANY_NUMBER = 2 ** 31 - 1;
+
+/** What becomes of a running job without its worker: it waits again, or ends where it was cancelled or lost too often. */
+function giveBack(reason: string | RawBuilder<string>, lostAtMost: number) {
   const cancelled = sql<boolean>`cancel_requested_at is not null`;
+  const givenUp = sql<boolean>`lost_attempts + 1 >= ${lostAtMost}`;
   return {
-    state: sql<JobState>`case when ${cancelled} then 'cancelled' else 'queued' end`,
-    phase: sql<string>`case when ${cancelled} then '' else 'queued' end`,
-    ended_at: sql<Date | null>`case when ${cancelled} then now() end`,
+    state: sql<JobState>`case when ${cancelled} then 'cancelled' when ${givenUp} then 'failed' else 'queued' end`,
+    phase: sql<string>`case when ${cancelled} or ${givenUp} then '' else 'queued' end`,
+    ended_at: sql<Date | null>`case when ${cancelled} or ${givenUp} then now() end`,
     owner: null,
     reason,
     lost_attempts: sql<number>`lost_attempts + 1`,
   };
 }
 
-async function tellCancelled(tx: Db, job: { id: string; project: string; reason: string }): Promise<void> {
+async function tellEnded(tx: Db, job: { id: string; project: string; state: JobState; reason: string }): Promise<void> {
   await emit(tx, {
     project: job.project,
-    kind: 'job.cancelled',
+    kind: `job.${job.state}`,
     subject: `job/${job.id}`,
     data: { job: job.id, reason: job.reason },
   });

@@ -44,6 +44,9 @@ export interface RuntimeProcess {
   kill(): void;
 }
 
+/** Models of many gigabytes load in minutes; nothing loads for this long. */
+const LOAD_TIMEOUT_MS = 15 * 60_000;
+
 /** Starts a model server and waits until it listens. It ends by itself when this process does (IPC channel). */
 export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProcess> {
   const argv = [
@@ -102,12 +105,15 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
       const body = {
         parameters: { path: request.path, version: request.version, options: { intraOpNumThreads: request.threads } },
       };
-      const reply = await connection.forward({
+      // a load that hangs is ended with its process; the reply then fails
+      const hung = setTimeout(() => child.kill('SIGKILL'), LOAD_TIMEOUT_MS);
+      const exchange = connection.forward({
         method: 'POST',
         path: `/v2/repository/models/${encodeURIComponent(request.name)}/load`,
         headers: { 'content-type': 'application/json' },
         body: Buffer.from(JSON.stringify(body)),
-      }).reply;
+      });
+      const reply = await exchange.reply.finally(() => clearTimeout(hung));
       if (reply.status === 200) return;
       // the model is to blame, and loading it again gives the same; anything else is the server's
       const code = reply.status === 400 || reply.status === 501 ? 'invalid' : 'upstream_failed';

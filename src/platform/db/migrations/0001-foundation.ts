@@ -54,7 +54,7 @@ const STATEMENTS = [
   `create table promotions (
     id text primary key, project text not null, endpoint_id text not null references endpoints(id), endpoint text not null,
     model text not null, version integer not null, job_id text, state text not null, gates jsonb not null default '[]',
-    reason text not null default '', rollout_id text, owner text, heartbeat_at timestamptz,
+    reason text not null default '', rollout_id text, tries integer not null default 0, owner text, heartbeat_at timestamptz,
     created_at timestamptz not null default now(), ended_at timestamptz, unique (endpoint_id, model, version))`,
   `create table rollouts (
     id text primary key, project text not null, endpoint_id text not null references endpoints(id), endpoint text not null,
