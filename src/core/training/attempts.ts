@@ -139,10 +139,7 @@ export async function finishUnsuccessful(
 /** Gives a running attempt back to the queue because its worker stops; it does not count against the retries. */
 export async function releaseJob(db: Db, key: AttemptKey, reason: string): Promise<void> {
   await db.transaction().execute(async (tx) => {
-    const job = await ownAttempt(tx, key)
-      .set(giveBack(reason, ANY_NUMBER))
-      .returning(GIVEN_BACK)
-      .executeTakeFirst();
+    const job = await ownAttempt(tx, key).set(giveBack(reason, ANY_NUMBER)).returning(GIVEN_BACK).executeTakeFirst();
     if (job && job.state !== 'queued') await tellEnded(tx, job);
   });
 }
