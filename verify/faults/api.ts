@@ -117,10 +117,7 @@ export async function prepare(client: SluiceClient, rows: readonly (readonly num
           { kind: 'golden', dataset: DATASET },
         ],
         rollout: {
-          steps: [
-            { percent: 20, holdSec: 0.5 },
-            { percent: 60, holdSec: 0.5 },
-          ],
+          steps: [{ percent: 40, holdSec: 0.5 }],
           // every model gives the same answers: the rollout is to move, not to judge
           analysis: { minRequests: 10, maxErrorIncrease: 0.9, maxSlowIncrease: 0.9, slowFactor: 20 },
           bakeSec: 2,

@@ -38,8 +38,9 @@ export interface Stage {
 export interface RoundResult {
   readonly killed: string;
   readonly killedAt: number;
-  /** From the kill to the first good answer of a prediction that was sent after it; and to the first accepted submission. */
+  /** From the kill to the first good answer of a prediction that was sent after it and after the last that failed. */
   readonly answersMs: number;
+  /** From the kill to the first accepted submission that was sent after it. */
   readonly acceptsMs: number;
   /** The slowest prediction that was sent after the kill. */
   readonly slowestMs: number;
@@ -90,21 +91,19 @@ export async function playRound(stage: Stage, round: Round): Promise<RoundResult
   if (raced !== undefined && raced !== raceId)
     problems.push(`one idempotency key made the jobs ${raced} and ${raceId}`);
   ids.push(raceId);
-  const good = await lookUntil(PATIENCE_MS, async () => predictions.good.find(({ at }) => at > killedAt), 5);
-  const answersMs = good ? good.at + good.tookMs - killedAt : PATIENCE_MS;
-  if (!good) problems.push('predictions were not answered again');
-
   await untilEnded(stage, ids, problems);
   await witness.pause();
   const compared = await patiently('the comparison', PATIENCE_MS, () => witness.look());
   problems.push(...compared);
   await checkProcesses(stage, problems);
+  const answersMs = answeredAgain(predictions, killedAt);
+  if (answersMs === undefined) problems.push('predictions were not answered again');
   const events = await patiently('the events', PATIENCE_MS, () => api.events(stage.seenEvents));
   stage.seenEvents = events.at(-1)?.seq ?? stage.seenEvents;
   return {
     killed: victim ? `${victim.kind} ${victim.pid}` : round.victim,
     killedAt,
-    answersMs,
+    answersMs: answersMs ?? PATIENCE_MS,
     acceptsMs,
     slowestMs: Math.max(0, ...predictions.good.filter(({ at }) => at > killedAt - 1000).map(({ tookMs }) => tookMs)),
     rerunMs: reruns(events, before, killedAt),
@@ -178,6 +177,13 @@ async function findVictim({ installation }: Stage, round: Round): Promise<FoundP
     return found[Math.floor(round.chance * found.length)];
   };
   return round.victim === 'redis' ? undefined : lookUntil(PHASE_MS, look, 5);
+}
+
+/** A gateway that is on its way out may still answer, so what counts is the first good answer after the last bad one. */
+function answeredAgain({ failures, good }: Predictions, killedAt: number): number | undefined {
+  const lastFailure = Math.max(killedAt, ...failures.map(({ at }) => at));
+  const ends = good.filter(({ at }) => at > lastFailure).map(({ at, tookMs }) => at + tookMs);
+  return ends.length === 0 ? undefined : Math.min(...ends) - killedAt;
 }
 
 async function killRedis({ redis }: Stage): Promise<void> {

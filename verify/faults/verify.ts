@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../src/errors.js';
 import { seeded } from '../../tests/support/random.js';
@@ -181,6 +182,8 @@ async function playAll({
   const left = await installation.stop();
   leftovers += left.length;
   problems.push(...left.map(({ pid, command }) => `left after the last stop: ${pid} ${command.slice(0, 120)}`));
+  const folders = await readdir(join(installation.data, 'work'));
+  if (folders.length > 0) problems.push(`work folders of jobs that ended: ${folders.join(', ')}`);
   const measured = figuresOf(played);
   problems.push(...measured.problems);
   if (problems.length > 0) for (const line of await installation.lastLog(40)) console.error(line);
@@ -196,6 +199,7 @@ async function playAll({
     'predictions answered wrongly': predictions.wrong,
     'supervisor ended by itself': installation.unexpectedEnds(),
     'processes left after stops': leftovers,
+    'work folders left': folders.length,
     problems: problems.length,
   };
 }
