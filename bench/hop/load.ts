@@ -61,8 +61,8 @@ async function runWrk(options: LoadOptions, script: string): Promise<LoadReport>
   return {
     requests: Number(find(/(\d+) requests in/)),
     perSecond: Number(find(/Requests\/sec:\s+([\d.]+)/)),
-    p50Ms: milliseconds(find(/50%\s+(\S+)/)),
-    p99Ms: milliseconds(find(/99%\s+(\S+)/)),
+    p50Ms: milliseconds(find(/^ +50% +(\S+)$/m)),
+    p99Ms: milliseconds(find(/^ +99% +(\S+)$/m)),
     errors: Number(find(/Non-2xx or 3xx responses: (\d+)/)) + broken,
     cpuSeconds,
   };
@@ -103,6 +103,8 @@ async function timed(
 
 /** wrk prints 870.00us, 1.27ms, 2.01s. */
 function milliseconds(text: string): number {
-  const [, value = 'NaN', unit = ''] = /^([\d.]+)(us|ms|s)$/.exec(text) ?? [];
-  return Number(value) * ({ us: 0.001, ms: 1, s: 1000 }[unit] ?? Number.NaN);
+  const [, value = '', unit = ''] = /^([\d.]+)(us|ms|s)$/.exec(text) ?? [];
+  const factor = { us: 0.001, ms: 1, s: 1000 }[unit];
+  if (factor === undefined) throw new Error(`wrk printed no latency: "${text}"`);
+  return Number(value) * factor;
 }
