@@ -81,6 +81,21 @@ export interface Revision {
   };
 }
 
+/** A gate as it was set; what it checks depends on its kind. */
+export interface Gate {
+  readonly kind: string;
+  readonly [setting: string]: string | number;
+}
+
+export interface Policy {
+  readonly auto: boolean;
+  readonly gates: readonly Gate[];
+  readonly rollout: {
+    readonly steps: readonly { readonly percent: number; readonly holdSec: number }[];
+    readonly bakeSec: number;
+  };
+}
+
 export interface EndpointSummary {
   readonly name: string;
   readonly model: string;
@@ -92,7 +107,7 @@ export interface EndpointSummary {
 export interface Endpoint extends EndpointSummary {
   readonly scaling: Readonly<Record<string, unknown>>;
   readonly routing: Readonly<Record<string, unknown>>;
-  readonly policy: Readonly<Record<string, unknown>>;
+  readonly policy: Policy;
   readonly generation: number;
   readonly revisions: readonly Revision[];
   readonly rollout: string | null;

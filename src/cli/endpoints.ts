@@ -1,5 +1,13 @@
 import { type Command, Option } from 'commander';
-import { type Endpoint, type EndpointSummary, listOf, type Revision, trafficText } from './api-types.js';
+import {
+  type Endpoint,
+  type EndpointSummary,
+  type Gate,
+  listOf,
+  type Policy,
+  type Revision,
+  trafficText,
+} from './api-types.js';
 import { readSpecFile } from './apply/spec-file.js';
 import { usageError } from './exit.js';
 import type { Io } from './io.js';
@@ -114,7 +122,9 @@ async function show(session: Session, name: string): Promise<void> {
     ['rollout', endpoint.rollout ?? undefined],
     ['scaling', flat(endpoint.scaling)],
     ['routing', flat(endpoint.routing)],
-    ['policy', flat(endpoint.policy)],
+    ['promotion', endpoint.policy.auto ? 'new versions of its jobs, on their own' : 'by hand'],
+    ['gates', endpoint.policy.gates.map(gateText).join('; ') || 'the model loads'],
+    ['canary', canaryText(endpoint.policy)],
   ]);
   session.print('');
   const share = (revision: Revision) =>
@@ -165,4 +175,14 @@ function merged(base: unknown, changes: Readonly<Record<string, unknown>>): Reco
 
 function defined(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+/** A gate in a few words: its kind, then what it is set to. */
+function gateText({ kind, ...settings }: Gate): string {
+  return [kind, ...Object.entries(settings).map(([name, value]) => `${name}=${value}`)].join(' ');
+}
+
+function canaryText({ rollout }: Policy): string {
+  const steps = rollout.steps.map((step) => `${number(step.percent)} % for ${step.holdSec} s`);
+  return `${steps.join(', ')}, then all; the old revision stays warm for ${rollout.bakeSec} s`;
 }
