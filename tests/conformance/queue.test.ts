@@ -299,7 +299,9 @@ function outage(name: string, skip: boolean, begin: () => Promise<Mortal>): void
     await Promise.all([queue.close(), late.close()]);
     expect(Date.now() - away).toBeLessThan(10_000);
     expect(await hosting).toMatchObject({ code: 'cancelled' });
-    await expect(late.enqueue('rollout.advance', { rolloutId: 'r' }, { id: 'y' })).rejects.toMatchObject({ code: 'not_ready' });
+    await expect(late.enqueue('rollout.advance', { rolloutId: 'r' }, { id: 'y' })).rejects.toMatchObject({
+      code: 'not_ready',
+    });
     await server.stop();
   });
 
