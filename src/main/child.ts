@@ -62,14 +62,23 @@ export function runProgram(log: Log, stopMs: number, start: () => Promise<{ stop
   });
 }
 
+/** How long a wait may be before it is told of. */
+const TELL_AFTER_MS = 2000;
+
 /** Tries until it works or the time is over: what a program needs may start at the same moment as it. */
-export async function eventually<T>(what: string, timeoutMs: number, attempt: () => Promise<T>): Promise<T> {
-  const until = Date.now() + timeoutMs;
+export async function eventually<T>(what: string, timeoutMs: number, log: Log, attempt: () => Promise<T>): Promise<T> {
+  const began = Date.now();
+  let told = false;
   for (let waitMs = 20; ; waitMs = Math.min(500, waitMs * 2)) {
     try {
       return await attempt();
     } catch (error) {
-      if (Date.now() > until) throw new AppError('not_ready', `${what}: ${messageOf(error)}`, { cause: error });
+      const waitedMs = Date.now() - began;
+      if (waitedMs > timeoutMs) throw new AppError('not_ready', `${what}: ${messageOf(error)}`, { cause: error });
+      if (!told && waitedMs > TELL_AFTER_MS) {
+        told = true;
+        log.warn(`${what} yet; trying for ${timeoutMs / 1000} s`, { error: messageOf(error) });
+      }
       await new Promise((resolve) => setTimeout(resolve, waitMs));
     }
   }

@@ -104,7 +104,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     await Promise.all([routing.reload(db), keys.reload(db)]);
   };
   spares.start();
-  await eventually('the database cannot be used', DATABASE_WAIT_MS, () => migrate(db));
+  await eventually('the database cannot be used', DATABASE_WAIT_MS, log, () => migrate(db));
   if (config.adminKey) await ensureAdminKey(db, config.adminKey);
   await reload();
 

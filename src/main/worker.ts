@@ -78,7 +78,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   // before anything runs: what an earlier life left behind ends, and what it held is taken back
   const swept = await runner.sweep();
   if (swept > 0) log.warn('ended processes of an earlier worker', { count: swept });
-  await eventually('the database cannot be used', DATABASE_WAIT_MS, async () => {
+  await eventually('the database cannot be used', DATABASE_WAIT_MS, log, async () => {
     await migrate(db);
     await takeBack(db, machine);
     await cleanEnded({ db, runner }, await readdir(workFolder).catch(() => []));

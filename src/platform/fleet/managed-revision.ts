@@ -113,10 +113,11 @@ export class ManagedRevision {
     const decision = this.scaler.decide(now, this.pool.ready);
     const desired = Math.min(maxReplicas, Math.max(floor, decision.desired));
     this.desired = desired;
-    this.message = decision.reason;
+    const kept = floor > decision.desired ? `at least ${floor} kept, by its settings or for a rollout; ` : '';
+    this.message = kept + decision.reason;
     const alive = this.pool.ready + this.starting;
     if (alive < desired && now >= this.notBefore) {
-      for (let missing = desired - alive; missing > 0; missing--) void this.startOne(decision.reason);
+      for (let missing = desired - alive; missing > 0; missing--) void this.startOne(this.message);
     }
     for (let extra = this.pool.ready - desired; extra > 0; extra--) {
       const id = this.pool.idlest();
