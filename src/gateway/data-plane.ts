@@ -56,7 +56,7 @@ export function createDataPlane(services: Services): DataPlane {
       return answerJson(response, 200, { models: names }, id);
     }
     if (!model) throw new AppError('not_found', `there is nothing at ${path}`);
-    const endpoint = endpointFor(caller, model.name);
+    const endpoint = endpointFor(caller, model.name) ?? (await lookAgain(caller, model.name));
     const revision = chooseRevision(endpoint, { pin: model.version, random: 0 });
     if (model.verb === 'ready') return answerJson(response, 200, { name: endpoint.name, ready: true }, id);
     answerJson(response, 200, metadata(endpoint, revision), id);
@@ -72,7 +72,8 @@ export function createDataPlane(services: Services): DataPlane {
     let endpoint: EndpointRoute;
     let revision: RevisionRoute;
     try {
-      endpoint = endpointFor(callerOf(request), model.name);
+      const caller = callerOf(request);
+      endpoint = endpointFor(caller, model.name) ?? (await lookAgain(caller, model.name));
       revision = chooseRevision(endpoint, {
         pin: model.version ?? single(headers['sluice-revision']),
         tag: single(headers['sluice-tag']),
@@ -137,14 +138,26 @@ export function createDataPlane(services: Services): DataPlane {
     return caller;
   }
 
-  function endpointFor(caller: Caller, name: string): EndpointRoute {
+  /** The endpoint, when the caller may use it and it can answer. */
+  function endpointFor(caller: Caller, name: string): EndpointRoute | undefined {
     const endpoint = services.routing.find(caller.project, name);
-    if (endpoint && (endpoint.access === 'public' || caller.role !== 'anonymous')) return endpoint;
-    if (caller.role === 'anonymous')
+    if (!endpoint || endpoint.targets.length === 0) return undefined;
+    return endpoint.access === 'public' || caller.role !== 'anonymous' ? endpoint : undefined;
+  }
+
+  /** What would be refused is looked up once more in the database: the news of it may still be on its way. */
+  async function lookAgain(caller: Caller, name: string): Promise<EndpointRoute> {
+    const { routing, db, clock } = services;
+    const known = routing.find(caller.project, name);
+    if (caller.role === 'anonymous' && known?.access !== 'public')
       throw new AppError('unauthenticated', 'a key is needed: send Authorization: Bearer KEY');
-    if (!services.routing.loaded)
+    if (!routing.loaded)
       throw new AppError('not_ready', 'the gateway has not read its routing yet', { retryAfterSec: 1 });
-    throw new AppError('not_found', `there is no endpoint "${name}"`);
+    // with the database away, what is known is the answer
+    await routing.lookAgain(db, caller.project, name, clock.now()).catch(() => {});
+    const endpoint = routing.find(caller.project, name);
+    if (!endpoint) throw new AppError('not_found', `there is no endpoint "${name}"`);
+    return endpoint;
   }
 
   function visible(caller: Caller): EndpointRoute[] {

@@ -146,6 +146,23 @@ describe('deleteEndpoint', () => {
 });
 
 describe('RoutingTable', () => {
+  it('looks up what it has no news of, once for all who ask in the same moment', async () => {
+    const told: string[] = [];
+    const table = new RoutingTable((id) => void told.push(id));
+    const look = (atMs: number) => table.lookAgain(db, 'default', 'late', atMs);
+    await Promise.all([look(0), look(50)]);
+    expect(table.find('default', 'late')).toBeUndefined();
+    const id = await addEndpoint(db, 'late', 1);
+    await look(99);
+    // within the same tenth of a second the answer stands
+    expect(table.find('default', 'late')).toBeUndefined();
+    await Promise.all([look(100), look(150)]);
+    expect(table.find('default', 'late')?.targets).toHaveLength(1);
+    expect(told).toEqual([id]);
+    await expect(table.lookAgain(db, 'other', 'late', 0)).resolves.toBeUndefined();
+    expect(table.find('other', 'late')).toBeUndefined();
+  });
+
   it('reads, follows changes and deletions, and tells each', async () => {
     const told: [string, EndpointRoute | undefined][] = [];
     const table = new RoutingTable((id, route) => void told.push([id, route]));

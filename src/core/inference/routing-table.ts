@@ -1,11 +1,18 @@
 /**
  * What the gateways route by: one immutable EndpointRoute per endpoint, read from Postgres when it changes. A request
- * reads the table with two look-ups and never waits for the database.
+ * reads the table with two look-ups and never waits for the database, unless it would be refused.
  */
-import type { Db } from '../schema.js';
+import type { Selectable } from 'kysely';
+import type { Db, Schema } from '../schema.js';
 import type { EndpointRoute, RevisionRoute, TargetRoute } from './route.js';
 
+/** A name is looked up anew at most this often, however many ask for what is not there. */
+const LOOK_AGAIN_MS = 100;
+/** Names remembered for that. */
+const LOOKS_KEPT = 1000;
+
 export class RoutingTable {
+  private readonly looks = new Map<string, { readonly at: number; readonly done: Promise<void> }>();
   private readonly byName = new Map<string, EndpointRoute>();
   private readonly byId = new Map<string, EndpointRoute>();
   private reading: Promise<void> = Promise.resolve();
@@ -38,9 +45,26 @@ export class RoutingTable {
   /** Reads one endpoint again. */
   refresh(db: Db, endpointId: string): Promise<void> {
     return this.inTurn(async () => {
-      const [route] = await readRoutes(db, endpointId);
+      const [route] = await readRoutes(db, { id: endpointId });
       this.put(endpointId, route);
     });
+  }
+
+  /**
+   * Reads an endpoint that a request cannot be routed to: whoever was just told that it exists, or serves, may ask faster
+   * than the news travels. Resolves at once when the name was looked up a moment ago.
+   */
+  lookAgain(db: Db, project: string, name: string, nowMs: number): Promise<void> {
+    const key = `${project}/${name}`;
+    const last = this.looks.get(key);
+    if (last && nowMs - last.at < LOOK_AGAIN_MS) return last.done;
+    if (this.looks.size >= LOOKS_KEPT) this.looks.clear();
+    const done = this.inTurn(async () => {
+      const [route] = await readRoutes(db, { project, name });
+      if (route) this.put(route.id, route);
+    });
+    this.looks.set(key, { at: nowMs, done });
+    return done;
   }
 
   /** One read after the other, so that an older one can never overwrite a newer one. */
@@ -63,8 +87,11 @@ export class RoutingTable {
   }
 }
 
-async function readRoutes(db: Db, endpointId?: string): Promise<EndpointRoute[]> {
-  // one snapshot of both tables: traffic never names a revision that was not read
+type Which = { readonly id: string } | { readonly project: string; readonly name: string };
+
+/** The routes of one endpoint, or of all. */
+async function readRoutes(db: Db, which?: Which): Promise<EndpointRoute[]> {
+  // one snapshot of all tables: traffic never names a revision that was not read
   return db
     .transaction()
     .setIsolationLevel('repeatable read')
@@ -73,62 +100,87 @@ async function readRoutes(db: Db, endpointId?: string): Promise<EndpointRoute[]>
         .selectFrom('endpoints')
         .selectAll()
         .where('deleted_at', 'is', null)
-        .$if(endpointId !== undefined, (query) => query.where('id', '=', endpointId as string))
+        .$if(which !== undefined, (query) =>
+          which && 'id' in which
+            ? query.where('id', '=', which.id)
+            : query.where('project', '=', which?.project ?? '').where('name', '=', which?.name ?? ''),
+        )
         .execute();
       if (endpoints.length === 0) return [];
-      const revisions = await tx
-        .selectFrom('revisions as r')
-        .innerJoin('endpoints as e', 'e.id', 'r.endpoint_id')
-        .innerJoin('model_versions as v', (join) =>
-          join
-            .onRef('v.project', '=', 'e.project')
-            .onRef('v.model', '=', 'r.model')
-            .onRef('v.version', '=', 'r.model_version'),
-        )
-        .select([
-          'r.endpoint_id',
-          'r.number',
-          'r.model_version',
-          'r.artifact',
-          'r.framework',
-          'r.scaling',
-          'r.warm_until',
-          'v.signature',
-        ])
-        .where('e.deleted_at', 'is', null)
-        .$if(endpointId !== undefined, (query) => query.where('e.id', '=', endpointId as string))
-        .execute();
-      return endpoints.map((endpoint): EndpointRoute => {
-        const routes = new Map<number, RevisionRoute>();
-        for (const row of revisions) {
-          if (row.endpoint_id !== endpoint.id) continue;
-          routes.set(row.number, {
-            key: `${endpoint.id}/${row.number}`,
-            endpointId: endpoint.id,
-            endpoint: endpoint.name,
-            number: row.number,
-            modelVersion: row.model_version,
-            artifact: row.artifact,
-            framework: row.framework,
-            signature: row.signature,
-            scaling: row.scaling,
-            warmUntilMs: row.warm_until?.getTime() ?? 0,
-          });
-        }
-        const targets = endpoint.traffic.flatMap((target): TargetRoute[] => {
-          const revision = routes.get(target.revision);
-          return revision ? [{ revision, percent: target.percent, tag: target.tag }] : [];
-        });
-        return {
-          id: endpoint.id,
-          project: endpoint.project,
-          name: endpoint.name,
-          access: endpoint.access,
-          stickyHeader: endpoint.routing.stickyHeader,
-          generation: endpoint.generation,
-          targets,
-          revisions: routes,
-        };
-      });
+      const only = which === undefined ? undefined : endpoints.map((endpoint) => endpoint.id);
+      const revisions = await readRevisions(tx, only);
+      return endpoints.map((endpoint) => routeOf(endpoint, revisions.get(endpoint.id) ?? []));
     });
+}
+
+type Endpoint = Selectable<Schema['endpoints']>;
+type RevisionRow = Awaited<ReturnType<typeof revisionQuery>>[number];
+
+function revisionQuery(db: Db, endpointIds: readonly string[] | undefined) {
+  return db
+    .selectFrom('revisions as r')
+    .innerJoin('endpoints as e', 'e.id', 'r.endpoint_id')
+    .innerJoin('model_versions as v', (join) =>
+      join
+        .onRef('v.project', '=', 'e.project')
+        .onRef('v.model', '=', 'r.model')
+        .onRef('v.version', '=', 'r.model_version'),
+    )
+    .select([
+      'r.endpoint_id',
+      'r.number',
+      'r.model_version',
+      'r.artifact',
+      'r.framework',
+      'r.scaling',
+      'r.warm_until',
+      'v.signature',
+    ])
+    .where('e.deleted_at', 'is', null)
+    .$if(endpointIds !== undefined, (query) => query.where('e.id', 'in', endpointIds ?? []))
+    .execute();
+}
+
+async function readRevisions(db: Db, endpointIds: readonly string[] | undefined): Promise<Map<string, RevisionRow[]>> {
+  const byEndpoint = new Map<string, RevisionRow[]>();
+  for (const row of await revisionQuery(db, endpointIds)) {
+    const known = byEndpoint.get(row.endpoint_id);
+    if (known) known.push(row);
+    else byEndpoint.set(row.endpoint_id, [row]);
+  }
+  return byEndpoint;
+}
+
+function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRoute {
+  const revisions = new Map(
+    rows.map((row): [number, RevisionRoute] => [
+      row.number,
+      {
+        key: `${endpoint.id}/${row.number}`,
+        endpointId: endpoint.id,
+        endpoint: endpoint.name,
+        number: row.number,
+        modelVersion: row.model_version,
+        artifact: row.artifact,
+        framework: row.framework,
+        signature: row.signature,
+        scaling: row.scaling,
+        warmUntilMs: row.warm_until?.getTime() ?? 0,
+      },
+    ]),
+  );
+  const targets = endpoint.traffic.flatMap((target): TargetRoute[] => {
+    const revision = revisions.get(target.revision);
+    return revision ? [{ revision, percent: target.percent, tag: target.tag }] : [];
+  });
+  return {
+    id: endpoint.id,
+    project: endpoint.project,
+    name: endpoint.name,
+    access: endpoint.access,
+    stickyHeader: endpoint.routing.stickyHeader,
+    generation: endpoint.generation,
+    targets,
+    revisions,
+  };
 }

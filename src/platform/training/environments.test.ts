@@ -128,7 +128,7 @@ describe('environments', () => {
 
     const stopBoth = new AbortController();
     const both = [1, 2].map(() => environments.ensure(['idna==3.7'], async () => stopBoth.abort(), stopBoth.signal));
-    for (const one of both) await expect(one).rejects.toMatchObject({ code: 'cancelled' });
+    await Promise.all(both.map((one) => expect(one).rejects.toMatchObject({ code: 'cancelled' })));
     expect(await folders()).toHaveLength(1);
     await expect(environments.ensure(['idna==3.7'], ignore, never)).resolves.toBeDefined();
   });
