@@ -15,6 +15,7 @@ import { AppError } from '../../errors.js';
 import { endpointSchema, endpointSummarySchema, endpointSummaryView, revisionView } from '../endpoint-view.js';
 import { answer, jsonRequest, named, newRouter, READ_ERRORS, WRITE_ERRORS } from '../openapi.js';
 import type { Services } from '../services.js';
+import { settled } from '../settled.js';
 
 const tags = ['Endpoints'];
 const params = z.object({ endpoint: named('Name of the endpoint.') });
@@ -128,6 +129,7 @@ export function endpointRoutes(services: Services) {
     if (!name.success)
       throw new AppError('invalid', `name: ${name.error.issues[0]?.message} (got ${JSON.stringify(endpoint)})`);
     const { created } = await putEndpoint(db, project, { ...spec, name: endpoint });
+    await settled(services, project, endpoint);
     return c.json(await endpointView(services, project, endpoint), created ? 201 : 200);
   });
 
@@ -137,7 +139,9 @@ export function endpointRoutes(services: Services) {
 
   app.openapi(remove, async (c) => {
     const { project, actor } = c.get('caller');
-    await deleteEndpoint(db, project, c.req.valid('param').endpoint, actor);
+    const { endpoint } = c.req.valid('param');
+    await deleteEndpoint(db, project, endpoint, actor);
+    await settled(services, project, endpoint);
     return c.body(null, 204);
   });
 
@@ -145,7 +149,10 @@ export function endpointRoutes(services: Services) {
     const { project, actor } = c.get('caller');
     const { version, scaling, reason } = c.req.valid('json');
     const input = { version, scaling, reason: reason || `made by ${actor}` };
-    return c.json({ revision: await addRevision(db, project, c.req.valid('param').endpoint, input) }, 201);
+    const { endpoint } = c.req.valid('param');
+    const revision = await addRevision(db, project, endpoint, input);
+    await settled(services, project, endpoint);
+    return c.json({ revision }, 201);
   });
 
   return app;

@@ -89,12 +89,12 @@ export function whoamiRoutes() {
 }
 
 /** Routes of keys. */
-export function keyRoutes({ db }: Services) {
+export function keyRoutes({ db, keys }: Services) {
   const app = newRouter();
 
   app.openapi(list, async (c) => {
     const rows = await listKeys(db, c.get('caller').project);
-    const keys = rows.map((row) => ({
+    const shown = rows.map((row) => ({
       id: row.id,
       name: row.name,
       hint: row.hint,
@@ -103,7 +103,7 @@ export function keyRoutes({ db }: Services) {
       expiresAt: row.expires_at?.toISOString() ?? null,
       revokedAt: row.revoked_at?.toISOString() ?? null,
     }));
-    return c.json({ keys }, 200);
+    return c.json({ keys: shown }, 200);
   });
 
   app.openapi(create, async (c) => {
@@ -115,11 +115,15 @@ export function keyRoutes({ db }: Services) {
       role: wanted,
       expiresAt: expires,
     });
+    // whoever is told of a key may use it at once, here
+    await keys.reload(db);
     return c.json({ id, key, name, role: wanted, expiresAt: expires?.toISOString() ?? null }, 201);
   });
 
   app.openapi(revoke, async (c) => {
     await revokeKey(db, c.get('caller').project, c.req.valid('param').key);
+    // and a revoked one is refused here before the answer goes out
+    await keys.reload(db);
     return c.body(null, 204);
   });
 

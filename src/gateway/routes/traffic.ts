@@ -7,6 +7,7 @@ import { AppError } from '../../errors.js';
 import { targetSchema } from '../endpoint-view.js';
 import { answer, jsonRequest, named, newRouter, READ_ERRORS, time, WRITE_ERRORS } from '../openapi.js';
 import type { Services } from '../services.js';
+import { settled } from '../settled.js';
 
 const tags = ['Traffic'];
 const params = z.object({ endpoint: named('Name of the endpoint.') });
@@ -69,7 +70,8 @@ const put = createRoute({
 });
 
 /** Routes of traffic. */
-export function trafficRoutes({ db }: Services) {
+export function trafficRoutes(services: Services) {
+  const { db } = services;
   const app = newRouter();
 
   app.openapi(get, async (c) => {
@@ -91,7 +93,9 @@ export function trafficRoutes({ db }: Services) {
   app.openapi(put, async (c) => {
     const { project, actor } = c.get('caller');
     const { targets, generation, reason } = c.req.valid('json');
-    const now = await changeTraffic(db, project, c.req.valid('param').endpoint, { targets, generation, reason, actor });
+    const { endpoint } = c.req.valid('param');
+    const now = await changeTraffic(db, project, endpoint, { targets, generation, reason, actor });
+    await settled(services, project, endpoint);
     return c.json({ generation: now }, 200);
   });
 
