@@ -1,10 +1,10 @@
 /** Warm model servers without a model: waking a revision then costs the load of its model, not the start of a process. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../clock.js';
 import { AppError, messageOf } from '../../errors.js';
 import { launchRuntime, type RuntimeLaunch, type RuntimeProcess } from './runtime-process.js';
+import { socketFolder } from './socket-folder.js';
 
 export interface SparesOptions extends Omit<RuntimeLaunch, 'socket'> {
   /** How many are kept ready. */
@@ -98,10 +98,4 @@ export class Spares {
       this.launching.delete(launching);
     }
   }
-}
-
-/** Sockets live in a short path: the kernel bounds it to 107 bytes, and data folders may be deep. */
-async function socketFolder(): Promise<string> {
-  await mkdir(tmpdir(), { recursive: true });
-  return mkdtemp(join(tmpdir(), 'sluice-'));
 }
