@@ -22,6 +22,12 @@ export interface CliGateway {
   write(path: string, text: string): string;
 }
 
+// registered while the file is collected: a hook that a hook registers never runs
+const closers: (() => void)[] = [];
+afterAll(() => {
+  for (const close of closers.splice(0)) close();
+});
+
 /** Starts it; it ends after the file's tests. */
 export async function cliGateway(): Promise<CliGateway> {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-cli-'));
@@ -41,7 +47,7 @@ export async function cliGateway(): Promise<CliGateway> {
     },
   });
   await new Promise((ready) => server.once('listening', ready));
-  afterAll(() => {
+  closers.push(() => {
     server.close();
     rmSync(folder, { recursive: true });
   });

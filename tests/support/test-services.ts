@@ -48,6 +48,12 @@ export interface TestGateway {
   call(as: As, method: string, url: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
 }
 
+// registered while the file is collected: a hook that a hook registers never runs
+const closers: (() => Promise<void>)[] = [];
+afterAll(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
 /** Starts the services; they end after the file's tests. */
 export async function testGateway(limits: Partial<Services['limits']> = {}): Promise<TestGateway> {
   const logged: string[] = [];
@@ -148,7 +154,7 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
     },
   };
 
-  afterAll(async () => {
+  closers.push(async () => {
     await listener.close();
     await sandbox.close();
     await close();
