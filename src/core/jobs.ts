@@ -26,3 +26,11 @@ export type Enqueue = <N extends JobName>(name: N, data: JobMap[N], options: Enq
 /** Handles one delivery. Throwing an AppError whose code is not retryable ends it; any other throw is retried with back-off. */
 export type JobHandler<N extends JobName> = (data: JobMap[N], signal: AbortSignal) => Promise<void>;
 export type JobHandlers = { readonly [N in JobName]: JobHandler<N> };
+
+/**
+ * The queue id under which a training job waits after `attempts` attempts. It counts, because the delivery of an earlier
+ * attempt may still be held by a worker that died.
+ */
+export function trainingQueueId(jobId: string, attempts: number): string {
+  return `${jobId}-${attempts}`;
+}

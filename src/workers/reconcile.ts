@@ -1,7 +1,7 @@
 /** Finds what was written and never enqueued, and what a dead worker left running. Harmless to run anywhere, any time. */
 import type { Clock } from '../clock.js';
 import { forgetStatistics } from '../core/inference/statistics.js';
-import type { Enqueue } from '../core/jobs.js';
+import { type Enqueue, trainingQueueId } from '../core/jobs.js';
 import { PROMOTION_SILENCE_MS } from '../core/promotions/decide.js';
 import { disownPromotions, overduePromotions } from '../core/promotions/store.js';
 import { LOOK_EVERY_MS } from '../core/rollouts/advance.js';
@@ -27,7 +27,7 @@ export async function takeBack(db: Db, machine: string): Promise<void> {
 /** One pass. */
 export async function reconcile({ db, enqueue, clock }: ReconcileDeps): Promise<void> {
   for (const { id, attempt } of await recoverJobs(db, JOB_SILENCE_MS)) {
-    await enqueue('training.run', { jobId: id }, { id: `${id}-${attempt}` });
+    await enqueue('training.run', { jobId: id }, { id: trainingQueueId(id, attempt) });
   }
   // an id that changes slowly: a delivery that is stuck with a dead worker does not hold the next one back for long
   const era = Math.floor(clock.now() / 5000);

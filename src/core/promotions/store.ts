@@ -155,15 +155,7 @@ export async function claimPromotion(db: Db, id: string, owner: string, silentMs
     .updateTable('promotions')
     .set((eb) => ({ state: 'gating', owner, heartbeat_at: sql<Date>`now()`, gates: '[]', tries: eb('tries', '+', 1) }))
     .where('id', '=', id)
-    .where((eb) =>
-      eb.or([
-        eb('state', '=', 'pending'),
-        eb.and([
-          eb('state', '=', 'gating'),
-          eb('heartbeat_at', '<', sql<Date>`now() - ${silentMs} * interval '1 millisecond'`),
-        ]),
-      ]),
-    )
+    .where(unattended(silentMs))
     .returningAll()
     .executeTakeFirst();
 }
@@ -257,18 +249,11 @@ export async function disownPromotions(db: Db, deadOwner: string): Promise<void>
 
 /** Promotions that wait for a worker, or lost theirs. */
 export async function overduePromotions(db: Db, silentMs: number): Promise<string[]> {
-  const rows = await db
-    .selectFrom('promotions')
-    .select('id')
-    .where((eb) =>
-      eb.or([
-        eb('state', '=', 'pending'),
-        eb.and([
-          eb('state', '=', 'gating'),
-          eb('heartbeat_at', '<', sql<Date>`now() - ${silentMs} * interval '1 millisecond'`),
-        ]),
-      ]),
-    )
-    .execute();
+  const rows = await db.selectFrom('promotions').select('id').where(unattended(silentMs)).execute();
   return rows.map((row) => row.id);
+}
+
+/** Waits for a worker, or has lost its own: not heard of for `silentMs`. */
+function unattended(silentMs: number) {
+  return sql<boolean>`(state = 'pending' or (state = 'gating' and heartbeat_at < now() - ${silentMs} * interval '1 millisecond'))`;
 }

@@ -31,7 +31,7 @@ const submit = async (headers = {}) => (await ask('POST', '/jobs', spec(), 202, 
 describe('jobs', () => {
   test('are accepted, queued and shown', async () => {
     const { id } = await submit();
-    expect(gateway.queued).toEqual([{ name: 'training.run', data: { jobId: id }, id }]);
+    expect(gateway.queued).toEqual([{ name: 'training.run', data: { jobId: id }, id: `${id}-0` }]);
     expect(await ask('GET', `/jobs/${id}`, undefined, 200)).toMatchObject({
       state: 'queued',
       spec: { retries: 1 },
