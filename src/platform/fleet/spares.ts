@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../clock.js';
 import { AppError, messageOf } from '../../errors.js';
+import { isRunning } from '../processes.js';
 import { launchRuntime, type RuntimeLaunch, type RuntimeProcess } from './runtime-process.js';
 import { socketFolder } from './socket-folder.js';
 
@@ -34,7 +35,9 @@ export class Spares {
 
   /** A running, empty model server: a spare when there is one, a fresh one otherwise. */
   async take(): Promise<RuntimeProcess> {
-    const spare = this.ready.shift();
+    let spare = this.ready.shift();
+    // the system may know of its end before the news reaches us
+    while (spare && !isRunning(spare.pid)) spare = this.ready.shift();
     void this.refill(REFILL_DELAY_MS);
     return spare ?? (await this.launch());
   }
