@@ -69,7 +69,7 @@ describe('the main path', () => {
       platform.kill('SIGTERM');
       await once(platform, 'exit');
     }
-    await rm(base, { recursive: true, force: true });
+    await rm(base, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 });
   });
 
   it('puts a first version live, asks more of the next ones, and rolls back what fails in serving', async () => {

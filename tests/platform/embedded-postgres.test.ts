@@ -29,7 +29,7 @@ afterEach(async () => {
   for (const owner of owners.splice(0)) await owner.kill();
 });
 afterAll(async () => {
-  await rm(folder, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 });
   await rm(program, { force: true });
 });
 
@@ -159,7 +159,7 @@ describe('the embedded Postgres', () => {
         message: expect.stringContaining(join(closed, 'pg')),
       });
     } finally {
-      await rm(closed, { recursive: true, force: true });
+      await rm(closed, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 });
     }
   });
 
@@ -169,7 +169,7 @@ describe('the embedded Postgres', () => {
     const { url } = await ownElsewhere(join(open, 'pg'), { uid: 65534, gid: 65534 });
     expect(await query(url, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
     await Promise.all(owners.splice(0).map((owner) => owner.kill()));
-    await rm(open, { recursive: true, force: true });
+    await rm(open, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 });
   });
 
   test.skipIf(!isRoot)('keeps the links it needs with its data where its package is read-only', async () => {
@@ -189,6 +189,6 @@ describe('the embedded Postgres', () => {
     expect(await query(url, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
     expect(execFileSync('find', [installed, '-type', 'l'], { encoding: 'utf8' })).toBe('');
     await Promise.all(owners.splice(0).map((each) => each.kill()));
-    await rm(place, { recursive: true, force: true });
+    await rm(place, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 });
   });
 });

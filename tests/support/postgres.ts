@@ -28,7 +28,8 @@ export function testPostgres(): Promise<EmbeddedPostgres> {
 afterAll(async () => {
   const started = await server?.catch(() => undefined);
   await started?.stop();
-  if (folder !== undefined) await rm(dirname(folder), { recursive: true, force: true });
+  if (folder !== undefined)
+    await rm(dirname(folder), { recursive: true, force: true, maxRetries: 50, retryDelay: 100 });
 });
 
 async function start(): Promise<EmbeddedPostgres> {
@@ -48,8 +49,10 @@ async function makeTemplate(): Promise<void> {
   const beside = `${TEMPLATE}.${process.pid}`;
   await rm(join(draft, 'port'), { force: true });
   await copy(draft, beside);
-  await rm(draft, { recursive: true, force: true });
-  await rename(beside, TEMPLATE).catch(() => rm(beside, { recursive: true, force: true }));
+  await rm(draft, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 });
+  await rename(beside, TEMPLATE).catch(() =>
+    rm(beside, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 }),
+  );
 }
 
 /** With owners and modes, which the server insists on. */
