@@ -3,6 +3,7 @@ import { chmod, lstat, mkdir, readFile, stat, symlink, unlink } from 'node:fs/pr
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { AppError, messageOf } from '../../errors.js';
+import { exists } from '../exists.js';
 
 /** The programs, as absolute paths. */
 export interface PostgresBinaries {
@@ -107,13 +108,6 @@ async function makeExecutable(file: string): Promise<void> {
     const { mode } = await stat(file);
     await chmod(file, mode | 0o555);
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function isReadOnly(error: unknown): boolean {

@@ -1,9 +1,10 @@
 /** Model artifacts as folders on this machine: what a model server can be pointed at. */
-import { copyFile, link, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, link, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Blobs } from '../../core/blobs.js';
 import { type Artifact, entryFile } from '../../core/models/model.js';
 import { AppError } from '../../errors.js';
+import { exists } from '../exists.js';
 
 export interface Artifacts {
   /** The path of the artifact's model file; its other files lie beside it as they were uploaded. */
@@ -51,11 +52,4 @@ export function createArtifacts(folder: string, blobs: Blobs): Artifacts {
       return join(target, entry.path);
     },
   };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

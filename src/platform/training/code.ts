@@ -1,10 +1,11 @@
 /** The code of training jobs: uploaded archives, unpacked once each. */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Blobs, Digest } from '../../core/blobs.js';
 import { AppError, messageOf } from '../../errors.js';
+import { exists } from '../exists.js';
 
 const run = promisify(execFile);
 
@@ -29,11 +30,4 @@ export async function unpackCode(blobs: Blobs, digest: Digest, folder: string): 
     );
   }
   return target;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

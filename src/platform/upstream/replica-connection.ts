@@ -109,12 +109,11 @@ export function connectReplica(path: string, maxBodyBytes: number): Promise<Repl
 
       /** Most calls carry the same few headers; their encoded form is kept. */
       function metaOf(call: Call): Buffer {
-        const meta = { method: call.method, path: call.path, headers: call.headers };
         let key = `${call.method} ${call.path}`;
         for (const name in call.headers) key += `\n${name}:${call.headers[name]}`;
         let bytes = metas.get(key);
         if (!bytes) {
-          bytes = encodeMeta(meta);
+          bytes = encodeMeta({ method: call.method, path: call.path, headers: call.headers });
           if (metas.size >= 256) metas.clear();
           metas.set(key, bytes);
         }
