@@ -12,15 +12,16 @@ export const DATATYPE_BYTES = {
   INT32: 4,
   INT64: 8,
   FP16: 2,
+  BF16: 2,
   FP32: 4,
   FP64: 8,
   BYTES: 0,
 } as const;
 
-/** A datatype by its name on the wire. BF16 is left out: neither JSON nor the runtimes here can carry it. */
+/** A datatype by its name on the wire. BF16 is Triton's addition to the specification's list. */
 export type Datatype = keyof typeof DATATYPE_BYTES;
 
-/** All datatypes, in the order of the specification. */
+/** All datatypes, in the order of the specification, BF16 beside FP16. */
 export const DATATYPES = Object.keys(DATATYPE_BYTES) as readonly Datatype[];
 
 /** Whether a value from the wire names a datatype; exact spelling, as in the specification (upper case). */

@@ -1,4 +1,4 @@
-/** Half-precision numbers as their 16 bits. Node 20 has no Float16Array. */
+/** 16-bit floating-point numbers as their bits, IEEE 754 half precision and bfloat16. Node 20 has no Float16Array. */
 const scratch = new Float32Array(1);
 const scratchBits = new Uint32Array(scratch.buffer);
 
@@ -32,4 +32,23 @@ function roundToEven(value: number): number {
   const rest = value - floor;
   if (rest !== 0.5) return Math.round(value);
   return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/** The number that 16 bits of bfloat16 stand for: the upper half of a single-precision number. */
+export function fromBfloat(bits: number): number {
+  scratchBits[0] = bits << 16;
+  return scratch[0] as number;
+}
+
+/** The nearest bfloat16 to a number, ties to even; beyond the largest finite one it is an infinity. */
+export function toBfloat(value: number): number {
+  if (Number.isNaN(value)) return 0x7fc0;
+  scratch[0] = value;
+  const single = scratchBits[0] as number;
+  let bits = single >>> 16;
+  const rest = single & 0xffff;
+  // the number was rounded once to get here: on what looks like a tie, the side it came from decides
+  const beyond = rest === 0x8000 ? Math.abs(value) - Math.abs(scratch[0] as number) : rest - 0x8000;
+  if (beyond > 0 || (beyond === 0 && (bits & 1) === 1)) bits++;
+  return bits;
 }

@@ -1,7 +1,7 @@
 import { AppError } from '../errors.js';
 import type { Datatype } from './datatypes.js';
 import { parseExactIntegers } from './exact-integers.js';
-import { toHalf } from './float16.js';
+import { toBfloat, toHalf } from './float16.js';
 import { elementCount, type Tensor } from './tensor.js';
 
 /** Where a tensor's JSON came from, for messages and for the exact second reading of integers beyond 2^53. */
@@ -40,7 +40,9 @@ export function tensorFromJson(
     case 'FP64':
       return { name, datatype, shape, data: fillFloats(name, datatype, flat, new Float64Array(n)) };
     case 'FP16':
-      return { name, datatype, shape, data: fillHalves(name, flat) };
+      return { name, datatype, shape, data: fillShort(name, datatype, flat, toHalf, 0x7c00) };
+    case 'BF16':
+      return { name, datatype, shape, data: fillShort(name, datatype, flat, toBfloat, 0x7f80) };
     case 'INT8':
       return { name, datatype, shape, data: fillIntegers(name, datatype, flat, new Int8Array(n)) };
     case 'INT16':
@@ -116,15 +118,22 @@ function fillFloats<A extends Float32Array | Float64Array>(name: string, type: s
   return out;
 }
 
-function fillHalves(name: string, flat: unknown[]): Uint16Array {
+/** `infinity`: the bits that only NaN and infinities have all set. */
+function fillShort(
+  name: string,
+  type: 'FP16' | 'BF16',
+  flat: unknown[],
+  toBits: (value: number) => number,
+  infinity: number,
+): Uint16Array {
   const out = new Uint16Array(flat.length);
   for (let i = 0; i < flat.length; i++) {
     const value = flat[i];
     if (typeof value === 'number') {
-      out[i] = toHalf(value);
-      if (((out[i] as number) & 0x7c00) === 0x7c00) throw outOfRange(name, 'FP16', value, i);
+      out[i] = toBits(value);
+      if (((out[i] as number) & infinity) === infinity) throw outOfRange(name, type, value, i);
     } else {
-      out[i] = toHalf(specialFloat(name, 'FP16', value, i));
+      out[i] = toBits(specialFloat(name, type, value, i));
     }
   }
   return out;
@@ -213,6 +222,7 @@ const BOUNDS: Record<string, string> = {
   UINT16: '0 to 65535',
   UINT32: '0 to 4294967295',
   FP16: '-65504 to 65504',
+  BF16: '-3.3895314e38 to 3.3895314e38',
   FP32: '-3.4028235e38 to 3.4028235e38',
   FP64: '-1.7976931348623157e308 to 1.7976931348623157e308',
 };

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { AppError } from '../errors.js';
-import { fromHalf } from './float16.js';
+import { fromBfloat, fromHalf } from './float16.js';
 import type { Tensor } from './tensor.js';
 
 /** A tensor's elements as the inside of a JSON array. */
@@ -24,6 +24,8 @@ export function elementsToJson(tensor: Tensor): JsonElements {
       return floats(tensor.data, plainText);
     case 'FP16':
       return floats(Float64Array.from(tensor.data, fromHalf), float32Text);
+    case 'BF16':
+      return floats(Float64Array.from(tensor.data, fromBfloat), float32Text);
     case 'INT64':
       return { text: wide(tensor.data, true), nonFinite: 0 };
     case 'UINT64':

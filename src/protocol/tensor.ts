@@ -17,6 +17,8 @@ export interface TensorDataOf {
   INT64: BigInt64Array;
   /** The 16 bits of each half-precision number; `float16.ts` converts. */
   FP16: Uint16Array;
+  /** The upper 16 bits of each single-precision number. */
+  BF16: Uint16Array;
   FP32: Float32Array;
   FP64: Float64Array;
   BYTES: readonly Buffer[];
@@ -44,6 +46,7 @@ const ARRAYS = {
   INT32: Int32Array,
   INT64: BigInt64Array,
   FP16: Uint16Array,
+  BF16: Uint16Array,
   FP32: Float32Array,
   FP64: Float64Array,
 } as const;

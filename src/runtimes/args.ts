@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { AppError, messageOf } from '../errors.js';
 import type { LogLevel } from '../log.js';
+import { FRAMEWORKS, type Framework } from './engines.js';
 
 /** What a model server is started with. */
 export interface RuntimeArgs {
@@ -8,6 +9,8 @@ export interface RuntimeArgs {
   readonly socket: string | undefined;
   /** Where to answer HTTP; port 0 is a free one. */
   readonly http: { readonly host: string; readonly port: number } | undefined;
+  /** What the models are that it will load; its library is what a spare warms up. */
+  readonly engine: Framework;
   readonly name: string;
   readonly version: string | undefined;
   /** Undefined: a spare, which waits to be told. */
@@ -25,6 +28,7 @@ export interface RuntimeArgs {
 export const USAGE = `usage: runtime [--socket PATH] [--http HOST:PORT] [--model PATH] [--name NAME] [--version VERSION]
   --socket PATH        answer frames on this Unix socket
   --http HOST:PORT     answer HTTP; port 0 takes a free one
+  --engine NAME        framework of its models: ${FRAMEWORKS.join(', ')} (default onnx)
   --model PATH         an .onnx file, or a folder with one; without it, a spare that waits for a load
   --name NAME          what the model is called in paths (default: model)
   --version VERSION    what its version is called
@@ -43,6 +47,7 @@ export function readArgs(argv: readonly string[]): RuntimeArgs {
   return {
     socket,
     http: http === undefined ? undefined : readAddress(http),
+    engine: readWord('--engine', values.engine ?? 'onnx', FRAMEWORKS),
     name: values.name ?? 'model',
     version: values.version,
     model: values.model,
@@ -50,7 +55,7 @@ export function readArgs(argv: readonly string[]): RuntimeArgs {
     threads: readInteger('--threads', values.threads ?? '1', 1, 1024),
     drainMs: readInteger('--drain-ms', values['drain-ms'] ?? '30000', 0, 3_600_000),
     maxBodyBytes: readInteger('--max-body-bytes', values['max-body-bytes'] ?? '67108864', 1024, 4_000_000_000),
-    logLevel: readLevel(values['log-level'] ?? 'info'),
+    logLevel: readWord('--log-level', values['log-level'] ?? 'info', LEVELS),
   };
 }
 
@@ -62,6 +67,7 @@ function parse(argv: readonly string[]) {
       options: {
         socket: text,
         http: text,
+        engine: text,
         name: text,
         version: text,
         model: text,
@@ -90,8 +96,10 @@ function readInteger(name: string, text: string, low: number, high: number): num
   throw new AppError('invalid', `${name} is "${text}", expected an integer from ${low} to ${high}`);
 }
 
-function readLevel(text: string): LogLevel {
-  const level = (['debug', 'info', 'warn', 'error', 'silent'] as const).find((known) => known === text);
-  if (level) return level;
-  throw new AppError('invalid', `--log-level is "${text}", expected debug, info, warn, error or silent`);
+const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
+
+function readWord<W extends string>(name: string, text: string, words: readonly W[]): W {
+  const word = words.find((known) => known === text);
+  if (word) return word;
+  throw new AppError('invalid', `${name} is "${text}", expected one of ${words.join(', ')}`);
 }

@@ -9,7 +9,7 @@ export type DimensionNames = ReadonlyMap<string, readonly (string | number)[]>;
  * Refuses inputs that the model does not take, before they reach it: the client's mistake gets a 400 with both shapes,
  * and what fails after this is the model's own. An empty shape in the signature says nothing, so it is not compared.
  */
-export function checkInputs(signature: Signature, inputs: readonly Tensor[], names: DimensionNames): void {
+export function checkInputs(signature: Signature, inputs: readonly Tensor[], names?: DimensionNames): void {
   for (const input of inputs) {
     const spec = signature.inputs.find((candidate) => candidate.name === input.name);
     if (!spec) {
@@ -32,7 +32,7 @@ export function checkInputs(signature: Signature, inputs: readonly Tensor[], nam
     if (inputs.some((input) => input.name === spec.name)) continue;
     throw new AppError('invalid', `input "${spec.name}" is missing; the model takes ${list(signature.inputs)}`);
   }
-  if (inputs.length > 1) checkShared(inputs, names);
+  if (names && inputs.length > 1) checkShared(inputs, names);
 }
 
 /** Refuses outputs that the model does not have. */

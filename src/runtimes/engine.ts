@@ -1,5 +1,6 @@
 import type { Signature } from '../protocol/signature.js';
 import type { Tensor } from '../protocol/tensor.js';
+import type { DimensionNames } from './check.js';
 
 /** Where a model lies on this machine. */
 export interface ModelFiles {
@@ -10,12 +11,43 @@ export interface ModelFiles {
 /** What a load may ask for. An engine refuses values it cannot follow and ignores names it does not know. */
 export type EngineOptions = Readonly<Record<string, unknown>>;
 
+/** What a load found out about the model. */
+export interface Loaded {
+  /** What it takes and gives when a request names no signature. */
+  readonly signature: Signature;
+  /** All signatures by name, where the format knows several (TensorFlow); the default one is among them. */
+  readonly signatures?: ReadonlyMap<string, Signature>;
+  /** Variable dimensions that must be equal across inputs, where the format names them. */
+  readonly dimensionNames?: DimensionNames;
+  /**
+   * Whether the model declares its first axis, in every input and output, as a batch of any size. The shell then joins
+   * requests, and checks on real ones that rows do not influence one another before it trusts the declaration.
+   */
+  readonly batchable: boolean;
+  /** Inferences worth having in flight at once: 1 for an engine that computes on the calling thread. */
+  readonly lanes: number;
+  /** Where it computes: `cpu`, `cuda:0`, … */
+  readonly device: string;
+  /** What whoever operates it should know, in sentences; above all that a wanted device was not to be had, and why. */
+  readonly notes: readonly string[];
+}
+
+/** One run of a model: one request, or several joined along the first axis. */
+export interface InferCall {
+  /** Checked against the signature before: names, datatypes and shapes fit. */
+  readonly inputs: readonly Tensor[];
+  /** Undefined means all, in the signature's order; otherwise those, in the order asked. Checked before. */
+  readonly outputs: readonly string[] | undefined;
+  /** Name of the signature; undefined: the default one. Checked before. */
+  readonly signature: string | undefined;
+}
+
 /** One loaded model. An instance is loaded once, and never used after `unload`. */
 export interface Engine {
-  /** Reads the model and says what it takes; `not_found`, `invalid` or `unsupported` when it cannot. */
-  load(files: ModelFiles, options: EngineOptions): Promise<Signature>;
-  /** Runs the model. `outputs` undefined means all, in the model's order; otherwise those, in the order asked. */
-  infer(inputs: readonly Tensor[], outputs: readonly string[] | undefined): Promise<Tensor[]>;
+  /** Reads the model; `not_found`, `invalid` or `unsupported`, in the library's own words, when it cannot. */
+  load(files: ModelFiles, options: EngineOptions): Promise<Loaded>;
+  /** Runs the model. Rejects with `invalid` for what only the model can find wrong, `internal` when it fails. */
+  infer(call: InferCall): Promise<Tensor[]>;
   /** Frees the model's memory. Nothing may be in flight. */
   unload(): Promise<void>;
 }
@@ -27,6 +59,10 @@ export interface EngineKind {
   /** Loads the native library, which the first load of a process would pay for otherwise. */
   importLibrary(): Promise<void>;
   create(defaults: EngineOptions): Engine;
-  /** An engine that loads a tiny model of its own, wherever it is pointed at: input `x`, FP32, shape [1]. */
+}
+
+/** A kind that a spare can rehearse with before anybody asks for a model. */
+export interface RehearsableKind extends EngineKind {
+  /** An engine with a tiny model of its own, wherever it is pointed at: input `x`, FP32, shape [1]. */
   createSample(): Engine;
 }

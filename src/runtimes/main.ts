@@ -6,6 +6,7 @@ import { AppError, messageOf } from '../errors.js';
 import { createLog, type Log } from '../log.js';
 import type { RuntimeMessage } from '../protocol/runtime-message.js';
 import { type RuntimeArgs, readArgs, USAGE } from './args.js';
+import { findEngine } from './engines.js';
 import { type Door, openFrameDoor } from './frame-door.js';
 import { onnx } from './onnx/engine.js';
 import { rehearse } from './rehearse.js';
@@ -25,7 +26,8 @@ async function main(): Promise<void> {
   const server = new ModelServer({
     name: 'sluice-runtime',
     version: '0.1.0',
-    kind: onnx,
+    findEngine,
+    framework: args.engine,
     defaults: { intraOpNumThreads: args.threads },
     allowLoad: args.allowLoad,
     log,
@@ -45,9 +47,10 @@ async function main(): Promise<void> {
     return;
   }
   const started = performance.now();
-  await onnx.importLibrary();
+  const kind = await findEngine(args.engine);
+  await kind.importLibrary();
   // a load that came meanwhile is a cold start under way: it gets the processor, and warms up by itself
-  if (await stillUnused(server)) await rehearse(onnx);
+  if (kind === onnx && (await stillUnused(server))) await rehearse(onnx);
   if (await stillUnused(server)) await server.metrics.prepare();
   else setTimeout(() => void server.metrics.prepare(), METRICS_DELAY_MS).unref();
   tell({ kind: 'ready', loadMs: performance.now() - started });
@@ -62,7 +65,7 @@ async function stillUnused(server: ModelServer): Promise<boolean> {
 
 async function load(server: ModelServer, args: RuntimeArgs, path: string): Promise<number> {
   const started = performance.now();
-  await server.models.load({ name: args.name, version: args.version, path, options: {} });
+  await server.models.load({ name: args.name, version: args.version, path, framework: args.engine, options: {} });
   return performance.now() - started;
 }
 

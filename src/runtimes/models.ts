@@ -1,7 +1,7 @@
 import { AppError, asAppError } from '../errors.js';
 import type { Log } from '../log.js';
-import type { Signature } from '../protocol/signature.js';
-import type { Engine, EngineKind, EngineOptions } from './engine.js';
+import type { Engine, EngineOptions, Loaded } from './engine.js';
+import type { FindEngine } from './engines.js';
 import type { RuntimeMetrics } from './metrics.js';
 import { Schedule } from './schedule.js';
 
@@ -11,13 +11,17 @@ export interface ModelSource {
   /** Shown in metadata and answers, and the only one that `/versions/{v}` reaches. */
   readonly version: string | undefined;
   readonly path: string;
+  /** Which engine runs it. */
+  readonly framework: string;
   readonly options: EngineOptions;
 }
 
 /** A model that answers. */
 export interface LoadedModel {
   readonly source: ModelSource;
-  readonly signature: Signature;
+  /** What metadata calls its kind. */
+  readonly platform: string;
+  readonly loaded: Loaded;
   readonly engine: Engine;
   readonly schedule: Schedule;
 }
@@ -38,7 +42,7 @@ export class Models {
   private readonly turns = new Map<string, Promise<unknown>>();
 
   constructor(
-    private readonly kind: EngineKind,
+    private readonly findEngine: FindEngine,
     private readonly defaults: EngineOptions,
     private readonly metrics: RuntimeMetrics,
     private readonly log: Log,
@@ -83,17 +87,21 @@ export class Models {
       const started = performance.now();
       const old = this.loaded.get(source.name);
       if (!old) this.setState(source, 'LOADING', '');
-      const engine = this.kind.create(this.defaults);
-      let signature: Signature;
+      let engine: Engine;
+      let platform: string;
+      let loaded: Loaded;
       try {
-        signature = await engine.load({ path: source.path }, source.options);
+        const kind = await this.findEngine(source.framework);
+        platform = kind.platform;
+        engine = kind.create(this.defaults);
+        loaded = await engine.load({ path: source.path }, source.options);
       } catch (error) {
         const failure = asAppError(error);
         if (!old) this.setState(source, 'UNAVAILABLE', failure.message);
         throw failure;
       }
       const schedule = new Schedule((seconds) => this.metrics.inference(source.name, seconds));
-      const model = { source, signature, engine, schedule };
+      const model = { source, platform, loaded, engine, schedule };
       this.loaded.set(source.name, model);
       this.sources.set(source.name, source);
       this.setState(source, 'READY', '');

@@ -3,7 +3,9 @@ import type { Log } from '../log.js';
 import { type InferRequest, wantsBinary } from '../protocol/infer.js';
 import { HEADER_LENGTH, parseHeaderLength, parseInferRequest } from '../protocol/v2-json.js';
 import { printInferResponse } from '../protocol/v2-print.js';
-import type { EngineKind, EngineOptions } from './engine.js';
+import { checkInputs, checkOutputs } from './check.js';
+import type { EngineOptions } from './engine.js';
+import type { FindEngine } from './engines.js';
 import { createMetrics, type RuntimeMetrics } from './metrics.js';
 import { type LoadedModel, type ModelSource, Models } from './models.js';
 import { type Route, routeOf } from './routes.js';
@@ -29,7 +31,9 @@ export interface ServerOptions {
   /** What server metadata says. */
   readonly name: string;
   readonly version: string;
-  readonly kind: EngineKind;
+  readonly findEngine: FindEngine;
+  /** The framework of a load that names none. */
+  readonly framework: string;
   /** Options of every load, which a load may override. */
   readonly defaults: EngineOptions;
   /** Whether clients may load and unload models: a spare's purpose, and nothing for a server of one fixed model. */
@@ -53,7 +57,7 @@ export class ModelServer {
 
   constructor(private readonly options: ServerOptions) {
     this.metrics = createMetrics(() => this.inFlight);
-    this.models = new Models(options.kind, options.defaults, this.metrics, options.log);
+    this.models = new Models(options.findEngine, options.defaults, this.metrics, options.log);
   }
 
   /** Whether requests are answered: a model is loaded and the process is not on its way out. */
@@ -128,7 +132,8 @@ export class ModelServer {
       case 'load': {
         this.refuseWhileDraining();
         this.refuseUnlessLoadable();
-        await this.models.load(readSource(route.model, request.body, this.models.sourceOf(route.model)));
+        const last = this.models.sourceOf(route.model);
+        await this.models.load(readSource(route.model, request.body, this.options.framework, last));
         return json({});
       }
       case 'unload':
@@ -140,11 +145,11 @@ export class ModelServer {
     }
   }
 
-  private metadata({ source, signature }: LoadedModel) {
+  private metadata({ source, platform, loaded: { signature } }: LoadedModel) {
     return {
       name: source.name,
       ...(source.version === undefined ? {} : { versions: [source.version] }),
-      platform: this.options.kind.platform,
+      platform,
       inputs: signature.inputs,
       outputs: signature.outputs,
     };
@@ -166,11 +171,15 @@ export class ModelServer {
 }
 
 async function infer(model: LoadedModel, request: RuntimeRequest): Promise<RuntimeResponse> {
-  const { source, signature, engine, schedule } = model;
+  const { source, loaded, engine, schedule } = model;
+  const { signature } = loaded;
   const headerLength = parseHeaderLength(header(request, HEADER_LENGTH));
   const asked = parseInferRequest(request.body, { headerLength, signature });
   const names = asked.outputs?.map((output) => output.name);
-  const outputs = await schedule.submit(request.signal, () => engine.infer(asked.inputs, names));
+  checkInputs(signature, asked.inputs, loaded.dimensionNames);
+  if (names) checkOutputs(signature, names);
+  const call = { inputs: asked.inputs, outputs: names, signature: undefined };
+  const outputs = await schedule.submit(request.signal, () => engine.infer(call));
   const response = { modelName: source.name, modelVersion: source.version, id: asked.id, outputs };
   const printed = printInferResponse(response, binaryChoice(asked));
   if (printed.headerLength === undefined) return { status: 200, headers: JSON_HEADERS, body: printed.body };
@@ -192,8 +201,8 @@ function header(request: RuntimeRequest, name: string): string | undefined {
 }
 
 /** Where a load request says the model is. Without a path, it is a reload of what was loaded under this name before. */
-function readSource(name: string, body: Buffer, last: ModelSource | undefined): ModelSource {
-  const { path, version, options } = readParameters(body);
+function readSource(name: string, body: Buffer, defaultFramework: string, last: ModelSource | undefined): ModelSource {
+  const { path, version, options, framework = defaultFramework } = readParameters(body);
   if (path === undefined && last) return last;
   if (typeof path !== 'string' || path === '') {
     throw new AppError('invalid', `load of "${name}": parameters.path is missing; it names the model's file or folder`);
@@ -204,8 +213,11 @@ function readSource(name: string, body: Buffer, last: ModelSource | undefined): 
   if (options !== undefined && (typeof options !== 'object' || options === null || Array.isArray(options))) {
     throw new AppError('invalid', `load of "${name}": parameters.options is not an object`);
   }
+  if (typeof framework !== 'string') {
+    throw new AppError('invalid', `load of "${name}": parameters.framework is ${typeof framework}, expected a string`);
+  }
   const shownVersion = version === undefined ? undefined : String(version);
-  return { name, version: shownVersion, path, options: (options ?? {}) as EngineOptions };
+  return { name, version: shownVersion, path, framework, options: (options ?? {}) as EngineOptions };
 }
 
 function readParameters(body: Buffer): Readonly<Record<string, unknown>> {

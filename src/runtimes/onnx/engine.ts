@@ -3,8 +3,8 @@ import type { InferenceSession } from 'onnxruntime-node';
 import { AppError, messageOf } from '../../errors.js';
 import type { Signature, TensorSpec } from '../../protocol/signature.js';
 import type { Tensor } from '../../protocol/tensor.js';
-import { checkInputs, checkOutputs, type DimensionNames } from '../check.js';
-import type { Engine, EngineKind, EngineOptions, ModelFiles } from '../engine.js';
+import type { DimensionNames } from '../check.js';
+import type { Engine, EngineOptions, InferCall, Loaded, ModelFiles, RehearsableKind } from '../engine.js';
 import { findModelFile } from './files.js';
 import { type OnnxOptions, readOptions } from './options.js';
 import { datatypeOf, fromOrt, toOrt } from './types.js';
@@ -28,7 +28,7 @@ function ort(): Promise<Ort> {
 const TINY = 'CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBdFoPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEBE=';
 
 /** ONNX models by ONNX Runtime. */
-export const onnx: EngineKind = {
+export const onnx: RehearsableKind = {
   platform: 'onnx_onnxv1',
   async importLibrary() {
     await ort();
@@ -38,8 +38,7 @@ export const onnx: EngineKind = {
 };
 
 class OnnxEngine implements Engine {
-  private loaded: { ort: Ort; session: InferenceSession; signature: Signature } | undefined;
-  private dimensionNames: DimensionNames = new Map();
+  private loaded: { ort: Ort; session: InferenceSession } | undefined;
 
   /** `bytes`: the model itself, in place of what `load` is pointed at. */
   constructor(
@@ -47,7 +46,7 @@ class OnnxEngine implements Engine {
     private readonly bytes?: Uint8Array,
   ) {}
 
-  async load(files: ModelFiles, options: EngineOptions): Promise<Signature> {
+  async load(files: ModelFiles, options: EngineOptions): Promise<Loaded> {
     const wanted = readOptions({ ...this.defaults, ...options });
     const [path, loaded] = await Promise.all([this.bytes ? files.path : findModelFile(files.path), ort()]);
     let session: InferenceSession;
@@ -63,24 +62,18 @@ class OnnxEngine implements Engine {
       throw new AppError(code, `ONNX Runtime cannot load the model: ${message}`, { cause: error });
     }
     try {
-      const signature = {
-        inputs: session.inputMetadata.map((meta) => readSpec('input', meta)),
-        outputs: session.outputMetadata.map((meta) => readSpec('output', meta)),
-      };
-      this.dimensionNames = readDimensionNames(session);
-      this.loaded = { ort: loaded, session, signature };
-      return signature;
+      const described = describe(session);
+      this.loaded = { ort: loaded, session };
+      return described;
     } catch (error) {
       await session.release();
       throw error;
     }
   }
 
-  async infer(inputs: readonly Tensor[], outputs: readonly string[] | undefined): Promise<Tensor[]> {
+  async infer({ inputs, outputs }: InferCall): Promise<Tensor[]> {
     if (!this.loaded) throw new AppError('not_ready', 'the model is not loaded');
-    const { ort, session, signature } = this.loaded;
-    checkInputs(signature, inputs, this.dimensionNames);
-    if (outputs) checkOutputs(signature, outputs);
+    const { ort, session } = this.loaded;
     const feeds: Record<string, InstanceType<Ort['Tensor']>> = {};
     for (const input of inputs) feeds[input.name] = toOrt(ort.Tensor, input);
     const wanted = outputs ?? session.outputNames;
@@ -108,8 +101,30 @@ function sessionOptions(options: OnnxOptions): InferenceSession.SessionOptions {
   return { ...options, executionProviders: [...options.executionProviders], logSeverityLevel: 4 };
 }
 
+function describe(session: InferenceSession): Loaded {
+  const signature: Signature = {
+    inputs: session.inputMetadata.map((meta) => readSpec('input', meta)),
+    outputs: session.outputMetadata.map((meta) => readSpec('output', meta)),
+  };
+  const dimensionNames = readDimensionNames(session);
+  return {
+    signature,
+    dimensionNames,
+    batchable: declaresBatch(signature, dimensionNames),
+    lanes: 1,
+    device: 'cpu',
+    notes: [],
+  };
+}
+
 function readDimensionNames(session: InferenceSession): DimensionNames {
   return new Map(session.inputMetadata.map((meta) => [meta.name, meta.isTensor ? meta.shape : []]));
+}
+
+/** Whether every input and output begins with a variable dimension, in all inputs the same one. */
+function declaresBatch({ inputs, outputs }: Signature, names: DimensionNames): boolean {
+  const first = new Set(inputs.map((input) => names.get(input.name)?.[0]));
+  return inputs.length > 0 && first.size === 1 && [...inputs, ...outputs].every((spec) => spec.shape[0] === -1);
 }
 
 function readSpec(role: 'input' | 'output', meta: InferenceSession.ValueMetadata): TensorSpec {

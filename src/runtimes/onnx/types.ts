@@ -3,7 +3,7 @@ import { AppError } from '../../errors.js';
 import type { Datatype } from '../../protocol/datatypes.js';
 import { makeTensor, type Tensor } from '../../protocol/tensor.js';
 
-/** ONNX Runtime's name of each datatype. */
+/** ONNX Runtime's name of each datatype that its Node binding carries. */
 const TO_ORT = {
   BOOL: 'bool',
   UINT8: 'uint8',
@@ -18,7 +18,7 @@ const TO_ORT = {
   FP32: 'float32',
   FP64: 'float64',
   BYTES: 'string',
-} as const satisfies Record<Datatype, OrtTensor.Type>;
+} as const satisfies Record<Exclude<Datatype, 'BF16'>, OrtTensor.Type>;
 
 const FROM_ORT = new Map<string, Datatype>(Object.entries(TO_ORT).map(([ours, theirs]) => [theirs, ours as Datatype]));
 
@@ -29,6 +29,9 @@ export function datatypeOf(ortType: string): Datatype | undefined {
 
 /** Makes ONNX Runtime's tensor over the same memory. Strings must be UTF-8 without NUL. */
 export function toOrt(Ctor: typeof OrtTensor, tensor: Tensor): OrtTensor {
+  if (tensor.datatype === 'BF16') {
+    throw new AppError('unsupported', `input "${tensor.name}" is BF16, which ONNX Runtime's Node binding cannot carry`);
+  }
   if (tensor.datatype !== 'BYTES') return new Ctor(TO_ORT[tensor.datatype], tensor.data, tensor.shape);
   const strings = tensor.data.map((element, i) => {
     if (element.includes(0))
