@@ -113,7 +113,7 @@ describe('a refusal names the input, the value and the bound', () => {
     ['text as a number', 'FP32', [1], '["1"]', 'element 0 is "1", expected a number for FP32'],
     ['2 as a boolean', 'BOOL', [1], '[2]', 'element 0 is 2, expected true or false for BOOL'],
     ['a number as text', 'BYTES', [1], '[1]', 'element 0 is 1, expected a string for BYTES'],
-    ['an unknown type', 'BF16', [1], '[1]', 'datatype is "BF16", expected one of BOOL, '],
+    ['an unknown type', 'FP8', [1], '[1]', 'datatype is "FP8", expected one of BOOL, '],
     ['a negative dimension', 'FP32', [-1], '[1]', 'shape[0] is -1, expected an integer of at least 0'],
   ])('%s', (_reason, datatype, shape, data, message) => {
     expect(messageOf(() => one(datatype, shape, data))).toContain(message);

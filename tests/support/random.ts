@@ -31,7 +31,7 @@ export function randomTensor(random: () => number, name: string, finite: boolean
   if (datatype === 'BOOL') for (let i = 0; i < bytes.length; i++) bytes[i] = (bytes[i] ?? 0) & 1;
   // small integers are as common in life as large ones
   if (random() < 0.5 && /INT/.test(datatype)) bytes.fill(random() < 0.5 ? 0 : 255);
-  if (finite && datatype.startsWith('FP')) {
+  if (finite && /^B?F/.test(datatype)) {
     for (let at = width - 1; at < bytes.length; at += width) bytes[at] = (bytes[at] ?? 0) & 0xbf;
   }
   return tensorFromBytes(name, datatype, shape, bytes);
