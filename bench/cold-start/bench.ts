@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import ort from 'onnxruntime-node';
+import { ask } from '../../src/core/inference/forward.js';
 import { createLog } from '../../src/log.js';
 import { program } from '../../src/main/paths.js';
-import { ask } from '../../src/core/inference/forward.js';
 import { launchRuntime, type RuntimeProcess } from '../../src/platform/fleet/runtime-process.js';
 import { startGatewayProcess } from '../../tests/support/gateway-process.js';
 import type { Benchmark, Table } from '../benchmark.js';
@@ -166,7 +166,7 @@ async function splitOnce(path: string, socket: string, samples: Samples): Promis
     const started = await timed('process start', () => launchRuntime(launch));
     runtime = started;
     await timed('library', () => started.warm);
-    await timed('load', () => started.load({ name: 'm', version: '1', path, threads: 1 }));
+    await timed('load', () => started.load({ name: 'm', version: '1', path, framework: 'onnx', options: {} }));
     const call = {
       method: 'POST',
       path: '/v2/models/m/infer',

@@ -70,7 +70,10 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     log,
     queueLimit: config.limits.queueLimit,
     onStatus: (status: RevisionStatus) => report.changed(status),
-    onColdStart: (endpoint, tookMs) => metrics.coldStart.observe({ endpoint }, tookMs / 1000),
+    onColdStart({ endpoint, number }, waitMs, phases) {
+      for (const [phase, ms] of Object.entries({ wait: waitMs, ...phases }))
+        metrics.coldStart.observe({ endpoint, revision: String(number), phase }, ms / 1000);
+    },
   });
   const routing = new RoutingTable((endpointId, route) => (route ? fleet.sync(route) : fleet.forget(endpointId)));
   const keys = new KeyTable();

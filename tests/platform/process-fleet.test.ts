@@ -252,7 +252,9 @@ test('a spare that dies is replaced, and is never handed out dead', async () => 
 test('the sandbox says why a model does not load, and leaves no server behind', async () => {
   const { artifact } = revisionOf('corrupt.onnx');
   const spares = makeSpares(0);
-  const sandbox = createSandbox(spares, { modelPath: async (given) => modelPath(given.files[0]?.path ?? '') });
+  const sandbox = createSandbox(spares, {
+    locate: async (given) => ({ path: modelPath(given.files[0]?.path ?? ''), framework: 'onnx' }),
+  });
   await expect(sandbox.withModel(artifact, async () => 'used')).rejects.toMatchObject({
     code: 'invalid',
     message: expect.stringMatching(/.{10,}/),

@@ -3,7 +3,7 @@ import { ask } from '../../core/inference/forward.js';
 import type { Artifact } from '../../core/models/model.js';
 import { AppError, asAppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
-import type { Artifacts } from './artifacts.js';
+import type { Artifacts, LocalModel } from './artifacts.js';
 import type { RuntimeProcess } from './runtime-process.js';
 import type { Spares } from './spares.js';
 
@@ -13,12 +13,12 @@ const MAX_DEATHS = 3;
 
 /** Throw-away model servers as processes on this machine. Owns `spares` and closes them. */
 export function createSandbox(spares: Spares, artifacts: Artifacts): Sandbox {
-  const load = async (path: string): Promise<{ runtime: RuntimeProcess; loadMs: number }> => {
+  const load = async ({ path, framework }: LocalModel): Promise<{ runtime: RuntimeProcess; loadMs: number }> => {
     for (let deaths = 1; ; deaths++) {
       const runtime = await spares.take();
       const began = performance.now();
       try {
-        await runtime.load({ name: NAME, version: '1', path, threads: 1 });
+        await runtime.load({ name: NAME, version: '1', path, framework, options: {} });
         return { runtime, loadMs: performance.now() - began };
       } catch (error) {
         const failure = asAppError(error);
@@ -36,7 +36,7 @@ export function createSandbox(spares: Spares, artifacts: Artifacts): Sandbox {
   };
   return {
     async withModel<T>(artifact: Artifact, use: (model: LoadedModel) => Promise<T>): Promise<T> {
-      const { runtime, loadMs } = await load(await artifacts.modelPath(artifact));
+      const { runtime, loadMs } = await load(await artifacts.locate(artifact));
       try {
         const reply = await ask(runtime.forward, {
           method: 'GET',
