@@ -1,0 +1,24 @@
+import { messageOf } from '../../src/errors.js';
+
+/** What must be undone however a benchmark ends, Ctrl-C included: processes to end, folders to remove. */
+export class Cleanup {
+  private readonly pending = new Set<() => Promise<void>>();
+
+  /** Answers a function that undoes it now; `run` then has nothing left to do for it. */
+  add(undo: () => Promise<void>): () => Promise<void> {
+    let done: Promise<void> | undefined;
+    const once = () => {
+      done ??= undo().finally(() => this.pending.delete(once));
+      return done;
+    };
+    this.pending.add(once);
+    return once;
+  }
+
+  /** Undoes what is left, the last first. */
+  async run(): Promise<void> {
+    for (const undo of [...this.pending].reverse()) {
+      await undo().catch((error) => console.error(`could not be cleaned up: ${messageOf(error)}`));
+    }
+  }
+}
