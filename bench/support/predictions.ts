@@ -27,6 +27,8 @@ export interface GrpcPrediction {
 /** The name under which every server offers the model. */
 export const MODEL = 'digits';
 export const VARIANTS = 16;
+/** A sampled trace, as clients that trace send with every request. */
+export const TRACE = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' };
 const WIDTH = 64;
 
 /** The numbers of one request, row by row; between 0 and 1, with few digits. */

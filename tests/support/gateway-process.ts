@@ -45,8 +45,11 @@ export interface GatewayProcess {
   upload(model: string, bytes: Buffer): Promise<number>;
   /** Serves a version under an endpoint with all traffic. */
   serve(endpoint: string, model: string, version: number, options?: ServeOptions): Promise<void>;
-  /** Ends the gateway, starts it again at the same address, and resolves when it answers. */
-  restart(): Promise<void>;
+  /** Ends the gateway and its model servers; its database stays. */
+  end(): Promise<void>;
+  /** Starts an ended gateway again at the same address; resolves when it answers. */
+  begin(): Promise<void>;
+  /** Ends everything and removes its folder. */
   stop(): Promise<void>;
 }
 
@@ -89,8 +92,8 @@ export async function startGatewayProcess(options: GatewayProcessOptions = {}): 
     },
     postgresPid: postgres.pid,
     stop,
-    async restart() {
-      await gateway.stop();
+    end: () => gateway.stop(),
+    async begin() {
       gateway = launch(options, { SLUICE_PORT: new URL(url).port, ...env });
       await gateway.ready.catch(orStop);
     },
