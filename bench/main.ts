@@ -34,7 +34,9 @@ async function main([name, ...args]: string[], cleanup: Cleanup): Promise<number
     console.error('--save needs the path of a file');
     return 2;
   }
-  const text = renderResult(benchmark.name, await benchmark.run({ args, cleanup }));
+  const result = await benchmark.run({ args, cleanup });
+  cleanup.throwIfOver();
+  const text = renderResult(benchmark.name, result);
   process.stdout.write(text);
   if (file !== undefined) await saveSection(file, benchmark.name, text);
   return 0;

@@ -64,6 +64,7 @@ export async function measure(
     for (const { installed, own } of turns) {
       // what failed at its first turn would fail again
       if (round > 1 && own.cells.size === 0) continue;
+      setting.cleanup.throwIfOver();
       const began = performance.now();
       await measureOnce(own, installed, cases, setting).catch((error) => own.notRun.add(messageOf(error)));
       const took = ((performance.now() - began) / 1000).toFixed(0);

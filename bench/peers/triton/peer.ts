@@ -55,7 +55,12 @@ export const triton: Peer = {
             ],
             ...['--allow-metrics=false', '--log-info=false'],
           ],
-          env: { PYTHONPATH: site, LD_LIBRARY_PATH: join(site, 'nvidia_pytriton.libs') },
+          // the embedded Python finds its standard library by the first python3 on the PATH
+          env: {
+            PATH: `${join(folder, 'bin')}:/usr/bin:/bin`,
+            PYTHONPATH: site,
+            LD_LIBRARY_PATH: join(site, 'nvidia_pytriton.libs'),
+          },
           port,
           grpcPort,
         });
