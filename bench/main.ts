@@ -4,15 +4,17 @@
  */
 import { constants } from 'node:os';
 import { AppError } from '../src/errors.js';
+import { batching } from './batching/bench.js';
 import type { Benchmark } from './benchmark.js';
 import { coldStart } from './cold-start/bench.js';
 import { hop } from './hop/bench.js';
+import { overload } from './overload/bench.js';
 import { peers } from './peers/bench.js';
 import { Cleanup } from './support/cleanup.js';
 import { renderResult } from './support/print.js';
 import { saveSection } from './support/save.js';
 
-const BENCHMARKS: readonly Benchmark[] = [hop, peers, coldStart];
+const BENCHMARKS: readonly Benchmark[] = [hop, peers, batching, overload, coldStart];
 
 async function main([name, ...args]: string[], cleanup: Cleanup): Promise<number> {
   if (name === undefined || name === '--help') {
