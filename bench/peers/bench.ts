@@ -15,11 +15,12 @@ import { judgeAims } from './aims.js';
 import { PEERS } from './all.js';
 import { expectedAnswer } from './answer.js';
 import { CASES, type Case, formFor } from './cases.js';
-import { type Contender, type Cores, measure, type PreparedCase } from './measure.js';
+import { type Contender, type Cores, measure, type PeerFigures, type PreparedCase } from './measure.js';
 import type { Peer } from './peer.js';
 import { benchCache } from './python.js';
-import { CORES_SAY, caseTable, type Figures, lookUpIn, startTable } from './report.js';
+import { CORES_SAY, caseTable, type Figures, foreignNote, lookUpIn, startTable } from './report.js';
 
+const MODES: readonly { readonly name: Cores }[] = [{ name: 'one' }, { name: 'two' }];
 const OPTIONS = {
   only: { type: 'string' },
   cases: { type: 'string' },
@@ -38,38 +39,23 @@ export const peers: Benchmark = {
   summary: 'predictions through Sluice, other model servers and proxies, against bare servers in Node and Python',
   async run({ args, cleanup }) {
     const { values } = parseArgs({ args, options: OPTIONS });
-    const chosen = new Set(
-      choice(
-        'only',
-        values.only,
-        PEERS.map(({ name }) => name),
-      ),
-    );
-    const names = new Set(
-      choice(
-        'cases',
-        values.cases,
-        CASES.map(({ name }) => name),
-      ),
-    );
-    const modes = choice<Cores>('cores', values.cores ?? (values.quick ? 'one' : undefined), ['one', 'two']);
+    const chosen = choice('only', values.only, PEERS);
+    const selected = choice('cases', values.cases, CASES);
+    const modes = choice('cores', values.cores ?? (values.quick ? 'one' : undefined), MODES);
     const rounds = positive('rounds', values.rounds ?? (values.quick ? '1' : '5'));
     const seconds = positive('seconds', values.seconds ?? (values.quick ? '1' : '2'));
 
     const folder = await temporaryFolder(cleanup);
     const model = join(folder, 'digits.onnx');
     await writeFile(model, mlp([64]));
-    const { contenders, notRun } = await install(PEERS.filter(({ name }) => chosen.has(name)));
-    const selected = CASES.filter(({ name }) => names.has(name));
-    const forms = new Set(contenders.flatMap(({ peer }) => selected.map((one) => formFor(peer, one))));
-    const cases = await prepare(selected, forms, model, folder);
+    const { contenders, notRun } = await install(chosen);
+    const cases = await prepare(selected, contenders, folder, model);
 
-    const figures: Figures = new Map();
-    const measured = figures as Map<Cores, Awaited<ReturnType<typeof measure>>>;
-    for (const cores of modes) {
-      const own = join(folder, cores);
-      await mkdir(own);
-      measured.set(cores, await measure(contenders, cases, { cores, rounds, seconds, folder: own, model, cleanup }));
+    const figures = new Map<Cores, PeerFigures[]>();
+    for (const { name } of modes) {
+      const setting = { cores: name, rounds, seconds, folder: join(folder, name), model, cleanup };
+      await mkdir(setting.folder);
+      figures.set(name, await measure(contenders, cases, setting));
     }
     return report({ figures, contenders, cases, notRun, how: `${rounds} rounds, ${seconds} s a sample` });
   },
@@ -93,14 +79,14 @@ async function install(chosen: readonly Peer[]): Promise<{ contenders: Contender
 /** The loads of each case in the forms that somebody takes. */
 function prepare(
   selected: readonly Case[],
-  forms: ReadonlySet<Form>,
-  model: string,
+  contenders: readonly Contender[],
   folder: string,
+  model: string,
 ): Promise<PreparedCase[]> {
   const make = async (one: Case): Promise<PreparedCase> => {
+    const takers = contenders.filter(({ peer }) => peer.cases.includes(one.name));
     const loads = new Map<Form, LoadGenerator | string>();
-    const own: Form[] = one.form === 'json' ? ['json', 'rows'] : [one.form];
-    for (const form of own.filter((candidate) => forms.has(candidate))) {
+    for (const form of new Set(takers.map(({ peer }) => formFor(peer, one)))) {
       loads.set(form, await openLoad(form, one.rows, join(folder, `requests-${form}-${one.rows}`)).catch(messageOf));
     }
     return { case: one, expected: await expectedAnswer(model, rowsOf(one.rows)), loads };
@@ -142,6 +128,7 @@ function report({ figures, contenders, cases, notRun, how }: Measured): Benchmar
     notes: [
       ...aims.verdicts,
       `medians of ${how}, each peer started anew, alone and in turns (A B C A B C …); one answer of each case checked for its labels and probabilities before it is measured`,
+      foreignNote(figures),
       `load by ${[...generators].join('; ')}; ${VARIANTS} bodies in turn that differ in their numbers`,
       `"${CORES_SAY.one}" holds server, backend and load generator to core 0; with "${CORES_SAY.two}" they may use all ${cpus().length}, and waking another core can cost more than the work itself`,
       'CPU is that of the whole process tree, with what is behind a proxy; own CPU is without it, and for sluice without its model servers; foreign cores are work of others meanwhile',

@@ -5,7 +5,7 @@ import { floorNode } from './floor-node/peer.js';
 import type { PeerFigures } from './measure.js';
 import { nginx } from './nginx/peer.js';
 import type { Peer } from './peer.js';
-import { caseTable, lookUpIn, startTable } from './report.js';
+import { caseTable, foreignNote, lookUpIn, startTable } from './report.js';
 
 const JSON1 = CASES[0] as Case;
 
@@ -53,6 +53,14 @@ describe('report', () => {
     const alone = measured.slice(1);
     expect(caseTable('two', JSON1, alone)?.rows[0]?.slice(0, 4)).toEqual(['nginx, 32', '8000', '0', '']);
     expect(caseTable('two', JSON1, [])).toBeUndefined();
+  });
+
+  it('warns when others worked', () => {
+    const busy = figures(nginx, { 'json1/1': [sample({ foreign: 0.4 })] });
+    expect(foreignNote(new Map([['one', measured]]))).toBe(
+      'work of others at the same time: at most 0.00 cores in a median',
+    );
+    expect(foreignNote(new Map([['one', [...measured, busy]]]))).toMatch(/at most 0\.40 cores.*say little/);
   });
 
   it('tells starts and memory', () => {

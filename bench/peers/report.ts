@@ -78,6 +78,17 @@ export function startTable(cores: Cores, peers: readonly PeerFigures[]): Table {
   };
 }
 
+/** Above this the work of others, in cores, makes figures that say little. */
+const FOREIGN_BOUND = 0.1;
+
+/** The most that others worked in any of the medians, and what that means for the figures. */
+export function foreignNote(figures: Figures): string {
+  const all = [...figures.values()].flat().flatMap(({ cells }) => [...cells.values()]);
+  const most = Math.max(0, ...all.map((samples) => middle(samples, 'foreign')));
+  const verdict = most > FOREIGN_BOUND ? `; above ${FOREIGN_BOUND} the figures say little` : '';
+  return `work of others at the same time: at most ${most.toFixed(2)} cores in a median${verdict}`;
+}
+
 function samplesOf(peers: readonly PeerFigures[], name: string, cell: string): readonly Sample[] {
   return peers.find(({ peer }) => peer.name === name)?.cells.get(cell) ?? [];
 }

@@ -8,9 +8,9 @@ describe('options', () => {
   });
 
   it('chooses by name, in the order of the list', () => {
-    const all = ['a', 'b', 'c'];
+    const all = ['a', 'b', 'c'].map((name) => ({ name }));
     expect(choice('only', undefined, all)).toEqual(all);
-    expect(choice('only', 'c,a', all)).toEqual(['a', 'c']);
+    expect(choice('only', 'c,a', all)).toEqual([{ name: 'a' }, { name: 'c' }]);
     expect(() => choice('only', 'a,x', all)).toThrow('--only: there is no "x"; there are: a, b, c');
   });
 });

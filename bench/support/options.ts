@@ -7,13 +7,18 @@ export function positive(name: string, text: string): number {
   return value;
 }
 
-/** Names separated by commas, each one of those that there are; all of them when the option was not given. */
-export function choice<T extends string>(option: string, text: string | undefined, all: readonly T[]): readonly T[] {
+/** Those of the things whose names the option gives, separated by commas; all of them when it was not given. */
+export function choice<T extends { readonly name: string }>(
+  option: string,
+  text: string | undefined,
+  all: readonly T[],
+): readonly T[] {
   if (text === undefined) return all;
   const names = text.split(',').filter((name) => name !== '');
-  const wrong = names.filter((name) => !all.some((known) => known === name));
+  const wrong = names.filter((name) => !all.some((one) => one.name === name));
   if (wrong.length > 0) {
-    throw new AppError('invalid', `--${option}: there is no "${wrong.join('", "')}"; there are: ${all.join(', ')}`);
+    const known = all.map(({ name }) => name).join(', ');
+    throw new AppError('invalid', `--${option}: there is no "${wrong.join('", "')}"; there are: ${known}`);
   }
-  return all.filter((known) => names.includes(known));
+  return all.filter(({ name }) => names.includes(name));
 }
