@@ -127,7 +127,7 @@ function report({ figures, contenders, cases, notRun, how }: Measured): Benchmar
     tables,
     notes: [
       ...aims.verdicts,
-      `medians of ${how}, each peer started anew, alone and in turns (A B C A B C …); one answer of each case checked for its labels and probabilities before it is measured`,
+      `medians of ${how}, each peer started anew, alone and in turns (A B C A B C …); one answer of each case checked for its labels and probabilities before it is measured; every request carries a sampled trace context`,
       foreignNote(figures),
       `load by ${[...generators].join('; ')}; ${VARIANTS} bodies in turn that differ in their numbers`,
       `"${CORES_SAY.one}" holds server, backend and load generator to core 0; with "${CORES_SAY.two}" they may use all ${cpus().length}, and waking another core can cost more than the work itself`,

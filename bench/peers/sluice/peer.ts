@@ -10,7 +10,7 @@ export const sluice: Peer = {
   name: 'sluice',
   kind: 'sluice',
   about:
-    'the gateway, its model server, an idle spare and its Postgres, which runs already when the start is timed; a key is checked, limits, statistics, metrics and traces are on, everything else as it comes; own CPU is that of gateway and Postgres',
+    'the gateway, its model server, an idle spare and its Postgres, which runs already when the start is timed; a key is checked, limits, statistics and metrics are on, everything else as it comes; own CPU is that of gateway and Postgres',
   cases: ['json1', 'json64', 'bin1', 'bin64', 'grpc1'],
   async install() {
     return {
