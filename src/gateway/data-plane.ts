@@ -14,7 +14,7 @@ import { type ModelPath, parseModelPath } from './model-path.js';
 import type { Services } from './services.js';
 
 const SERVER = { name: 'sluice', version: '2', extensions: ['binary_tensor_data', 'model_repository'] };
-const PLATFORM: Record<string, string> = { onnx: 'onnx_onnxv1' };
+const PLATFORM: Record<string, string> = { onnx: 'onnx_onnxv1', tensorflow: 'tensorflow_savedmodel' };
 
 export type DataPlane = (request: IncomingMessage, response: ServerResponse) => void;
 

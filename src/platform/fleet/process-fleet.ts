@@ -102,7 +102,13 @@ export class ProcessFleet implements Fleet {
       });
       died.catch(() => {});
       await Promise.race([
-        runtime.load({ name: route.endpoint, version: String(route.number), path, threads: route.scaling.threads }),
+        runtime.load({
+          name: route.endpoint,
+          version: String(route.number),
+          path,
+          framework: route.framework,
+          threads: route.scaling.threads,
+        }),
         died,
       ]);
       return runtime;

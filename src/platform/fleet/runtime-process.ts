@@ -16,6 +16,8 @@ export interface RuntimeLaunch {
   readonly drainMs: number;
   readonly startTimeoutMs: number;
   readonly env: Readonly<Record<string, string>>;
+  /** Further arguments, above all where the libraries of its engines are. */
+  readonly engineArgs?: readonly string[];
   readonly log: Log;
 }
 
@@ -23,8 +25,10 @@ export interface LoadRequest {
   /** Name and version under which the model answers. */
   readonly name: string;
   readonly version: string;
-  /** The model file on this machine. */
+  /** The model's file or folder on this machine. */
   readonly path: string;
+  /** Which engine runs it. */
+  readonly framework: string;
   readonly threads: number;
 }
 
@@ -57,6 +61,7 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     String(launch.drainMs),
     '--max-body-bytes',
     String(launch.maxBodyBytes),
+    ...(launch.engineArgs ?? []),
   ];
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], env: { ...launch.env } });
   const stderr = lastLines(child.stderr, launch.log);
@@ -102,9 +107,8 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     gone: connection.closed,
     exited,
     async load(request) {
-      const body = {
-        parameters: { path: request.path, version: request.version, options: { intraOpNumThreads: request.threads } },
-      };
+      const { path, version, framework, threads } = request;
+      const body = { parameters: { path, version, framework, options: { intraOpNumThreads: threads } } };
       // a load that hangs is ended with its process; the reply then fails
       const hung = setTimeout(() => child.kill('SIGKILL'), LOAD_TIMEOUT_MS);
       const exchange = connection.forward({

@@ -1,5 +1,5 @@
 import type { LoadedModel, Sandbox } from '../../core/fleet.js';
-import type { Artifact } from '../../core/models/model.js';
+import { type Artifact, entryFile } from '../../core/models/model.js';
 import { AppError, asAppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
 import type { Artifacts } from './artifacts.js';
@@ -12,12 +12,14 @@ const MAX_DEATHS = 3;
 
 /** Throw-away model servers as processes on this machine. Owns `spares` and closes them. */
 export function createSandbox(spares: Spares, artifacts: Artifacts): Sandbox {
-  const load = async (path: string): Promise<{ runtime: RuntimeProcess; loadMs: number }> => {
+  const load = async (artifact: Artifact): Promise<{ runtime: RuntimeProcess; loadMs: number }> => {
+    const path = await artifacts.modelPath(artifact);
+    const framework = entryFile(artifact.files)?.framework ?? 'onnx';
     for (let deaths = 1; ; deaths++) {
       const runtime = await spares.take();
       const began = performance.now();
       try {
-        await runtime.load({ name: NAME, version: '1', path, threads: 1 });
+        await runtime.load({ name: NAME, version: '1', path, framework, threads: 1 });
         return { runtime, loadMs: performance.now() - began };
       } catch (error) {
         const failure = asAppError(error);
@@ -35,7 +37,7 @@ export function createSandbox(spares: Spares, artifacts: Artifacts): Sandbox {
   };
   return {
     async withModel<T>(artifact: Artifact, use: (model: LoadedModel) => Promise<T>): Promise<T> {
-      const { runtime, loadMs } = await load(await artifacts.modelPath(artifact));
+      const { runtime, loadMs } = await load(artifact);
       try {
         const reply = await runtime.forward({
           method: 'GET',

@@ -90,7 +90,15 @@ export async function buildEnvironment(options: BuildOptions): Promise<void> {
   ]);
 }
 
-async function step(options: BuildOptions, command: string, args: readonly string[]): Promise<void> {
+/**
+ * Runs an interpreter, for pip or venv, to its end. Throws `cancelled` after an abort, `upstream_failed` when the network
+ * failed, `not_ready` when the disk is full or something killed it, otherwise `invalid`, with the last lines it printed.
+ */
+export async function step(
+  options: Pick<BuildOptions, 'env' | 'onLine' | 'signal'>,
+  command: string,
+  args: readonly string[],
+): Promise<void> {
   if (options.signal.aborted) throw cancelled();
   const child = spawnGuarded(command, args, {
     stopSignal: 'SIGTERM',
