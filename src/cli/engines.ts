@@ -18,6 +18,7 @@ export function define(command: Command, io: Io): void {
     .argument('<engine>', 'tensorflow')
     .option('--version <version>', 'another version than the one that this program is verified with')
     .option('--python <path>', 'interpreter whose pip downloads it (default: SLUICE_PYTHON)')
+    .option('-q, --quiet', 'print the folder and nothing else')
     .option('--cuda', "the build for NVIDIA's GPUs, several times as large")
     .action((engine: string, options: InstallOptions, self: Command) =>
       install(openSession(io, self), engine, options),

@@ -1,5 +1,5 @@
 /** Installs TensorFlow's library out of its Python package: two files of it, 0.9 GB, without Python or its dependencies. */
-import { mkdir, rename, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AppError } from '../../errors.js';
@@ -98,6 +98,8 @@ async function install(options: InstallOptions, folder: string): Promise<void> {
     await rm(download, { recursive: true, force: true });
   } finally {
     await rm(draft, { recursive: true, force: true });
+    // of a download that failed nothing but its folder is left
+    await rmdir(download).catch(() => {});
   }
 }
 

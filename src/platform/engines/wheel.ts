@@ -45,7 +45,7 @@ export interface UnpackedFile {
 
 /** Zip files are read by the interpreter, which checks their checksums: no other program is needed for it. */
 const UNPACK = `
-import hashlib, json, os, re, sys, zipfile
+import hashlib, json, os, re, sys, zipfile, zlib
 wheel, target, pattern = sys.argv[1:]
 wanted, files = re.compile(pattern), []
 try:
@@ -63,7 +63,7 @@ try:
                 out.flush()
                 os.fsync(out.fileno())
             files.append({'path': entry.filename, 'bytes': size, 'sha256': digest.hexdigest()})
-except zipfile.BadZipFile as error:
+except (zipfile.BadZipFile, zlib.error, EOFError) as error:
     sys.exit(f'damaged: {error}')
 except OSError as error:
     sys.exit(f'failed: {error.strerror}')

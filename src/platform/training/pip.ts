@@ -143,7 +143,7 @@ export async function step(
 }
 
 function noPython(python: string, why: string): AppError {
-  return new AppError('unsupported', `training needs Python ${OLDEST.join('.')} or newer as ${python}: ${why}`);
+  return new AppError('unsupported', `Python ${OLDEST.join('.')} or newer is needed as ${python}: ${why}`);
 }
 
 function cancelled(): AppError {
