@@ -29,10 +29,11 @@ export async function findTensorFlow(search: TensorFlowSearch): Promise<FoundTen
 
 /** Prints the folder of the package and its version, without running any of it. */
 const PROBE = `
-import glob, importlib.metadata, importlib.util, os
+import glob, importlib.util, os
 spec = importlib.util.find_spec('tensorflow')
 for place in (spec.submodule_search_locations or [] if spec else []):
     if glob.glob(os.path.join(place, 'libtensorflow_cc.*')):
+        import importlib.metadata
         version = ''
         for name in ('tensorflow', 'tensorflow-cpu', 'intel-tensorflow', 'tensorflow-rocm'):
             try:

@@ -13,6 +13,8 @@ describe('the memory of a tensor of strings', () => {
     const array = memory.subarray(0, elements.length * STRING_BYTES);
     expect(decodeStrings(array, base, read)).toEqual(elements);
     expect(encodeStrings('x', [])).toEqual(Buffer.alloc(0));
+    // behind each text is a NUL: there are operations that read up to it
+    expect(memory.subarray(array.length, array.length + 3)).toEqual(Buffer.from('\0a\0'));
   });
 
   it('is read wherever TensorFlow put the text', () => {

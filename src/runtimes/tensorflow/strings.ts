@@ -17,11 +17,12 @@ const MAX_TENSOR_BYTES = 2 ** 32 - 1;
 
 /**
  * The memory of a tensor of strings, in one piece: the array, and behind it all texts, found by their distance. So they
- * live exactly as long as the tensor, who copies them copies the text, and nothing has to be freed one by one.
+ * live exactly as long as the tensor, who copies them copies the text, and nothing has to be freed one by one. Behind
+ * each text is a NUL, as behind every other TF_TString: some operations read up to it.
  */
 export function encodeStrings(tensor: string, elements: readonly Buffer[]): Buffer {
   const start = elements.length * STRING_BYTES;
-  const size = elements.reduce((sum, element) => sum + element.length, start);
+  const size = elements.reduce((sum, element) => sum + element.length + 1, start);
   if (size > MAX_TENSOR_BYTES) throw tooLarge(tensor, `the tensor takes ${size} bytes`, MAX_TENSOR_BYTES);
   const memory = Buffer.allocUnsafe(size).fill(0, 0, start);
   let at = start;
@@ -32,7 +33,8 @@ export function encodeStrings(tensor: string, elements: readonly Buffer[]): Buff
     memory.writeUInt32LE(length * 4 + 2, header);
     memory.writeUInt32LE(at - header, header + 4);
     memory.set(element, at);
-    at += length;
+    memory.writeUInt8(0, at + length);
+    at += length + 1;
   }
   return memory;
 }
