@@ -32,10 +32,23 @@ interface OutputHead {
 
 const HEADER_LENGTH = 'inference-header-content-length';
 
+export interface Question {
+  readonly inputs: readonly Tensor[];
+  /** Of the model; undefined: the default one. */
+  readonly signature?: string;
+}
+
 /** All outputs of one request; rejects with the status and the answer when it is not a 200. */
-export async function ask(served: Served, inputs: readonly Tensor[], kind: Answered['kind']): Promise<Answered[]> {
+export async function ask(
+  served: Served,
+  { inputs, signature }: Question,
+  kind: Answered['kind'],
+): Promise<Answered[]> {
   const binary = kind === 'binary';
-  const parameters = binary ? { binary_data_output: true } : {};
+  const parameters = {
+    ...(signature === undefined ? {} : { signature_name: signature }),
+    ...(binary ? { binary_data_output: true } : {}),
+  };
   const request = { id: undefined, parameters, inputs, outputs: undefined };
   const { body, headerLength } = printInferRequest(request, () => binary);
   const response = await fetch(`${served.url}/v2/models/${served.endpoint}/infer`, {

@@ -1,16 +1,13 @@
+import type { GatewayProcess } from '../../tests/support/gateway-process.js';
 import type { VerificationResult } from '../verification.js';
 
-/** What a part works with; all of it is gone when the verification ends. */
-export interface PartContext {
-  /** An empty folder of its own. */
+export interface PartOptions {
+  readonly gateway: GatewayProcess;
+  /** Where the part may put its files. */
   readonly folder: string;
-  /** How many random inputs each model is asked. */
-  readonly cases: number;
+  /** The gateway's cache folder, kept between runs; its Python environments are in `environments`. */
+  readonly cacheDir: string;
 }
 
-/** The models of one framework, compared with that framework's own answers. */
-export interface Part {
-  /** As given on the command line, to run it alone. */
-  readonly name: string;
-  run(context: PartContext): Promise<VerificationResult>;
-}
+/** One engine's comparison with the library that it stands for. */
+export type Part = (options: PartOptions) => Promise<VerificationResult>;

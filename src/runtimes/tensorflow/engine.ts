@@ -66,7 +66,8 @@ class TensorFlowEngine implements Engine {
       return {
         signature,
         signatures,
-        batchable: declaresBatch(signature),
+        // every one of them: requests of any may be joined with others of its kind
+        batchable: [...signatures.values()].every(declaresBatch),
         lanes: lanesOf(wanted),
         device,
         notes: [...notes, ...threadNotes(wanted.intraOpNumThreads), ...leftOut, ...warmed],

@@ -74,7 +74,7 @@ export function defaultSignature({ usable, unusable }: SavedSignatures): string 
   );
 }
 
-export function quoted(names: Iterable<string>): string {
+function quoted(names: Iterable<string>): string {
   return [...names].map((name) => `"${name}"`).join(', ');
 }
 
