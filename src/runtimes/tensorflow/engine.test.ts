@@ -1,7 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   DT,
   type Graph,
@@ -13,42 +11,15 @@ import {
   writeBeside,
   writeSavedModel,
 } from '../../../tests/support/tensorflow.js';
+import { identity, infer, useTensorFlow } from '../../../tests/support/tensorflow-engine.js';
 import { AppError } from '../../errors.js';
 import type { Datatype } from '../../protocol/datatypes.js';
 import { toBfloat, toHalf } from '../../protocol/float16.js';
 import { makeTensor, type Tensor } from '../../protocol/tensor.js';
-import type { Engine, EngineOptions, Loaded } from '../engine.js';
-import { tensorflow } from './engine.js';
 import { TYPE_NUMBER } from './types.js';
 
 const library = await tensorFlowLibrary();
-let folder: string;
-let models = 0;
-const loaded: Engine[] = [];
-
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'sluice-tf-'));
-});
-afterEach(async () => {
-  for (const engine of loaded.splice(0)) await engine.unload();
-});
-afterAll(() => rm(folder, { recursive: true, force: true }));
-
-/** Writes the model and loads it. */
-async function load(graph: Graph, options: EngineOptions = {}): Promise<{ engine: Engine; described: Loaded }> {
-  return loadFrom(await write(graph), options);
-}
-
-function write(graph: Graph): Promise<string> {
-  return writeSavedModel(join(folder, String(++models)), graph);
-}
-
-async function loadFrom(path: string, options: EngineOptions = {}): Promise<{ engine: Engine; described: Loaded }> {
-  const engine = tensorflow.create({ libraryPath: library, intraOpNumThreads: 1 });
-  const described = await engine.load({ path }, options);
-  loaded.push(engine);
-  return { engine, described };
-}
+const { write, load, loadFrom, folder } = useTensorFlow(library);
 
 async function failureOf(work: Promise<unknown>): Promise<AppError> {
   const error = await work.then(
@@ -59,32 +30,8 @@ async function failureOf(work: Promise<unknown>): Promise<AppError> {
   return error as AppError;
 }
 
-const infer = (engine: Engine, inputs: readonly Tensor[], outputs?: readonly string[], signature?: string) =>
-  engine.infer({ inputs, outputs, signature });
-
-/** y = x, of any shape. */
-function identity(type: number, shape: readonly number[] | 'unknown' = 'unknown'): Graph {
-  return {
-    nodes: [placeholder('x', type, shape), { name: 'y', op: 'Identity', inputs: ['x'], attributes: { T: { type } } }],
-    signatures: {
-      serving_default: {
-        inputs: { x: { tensor: 'x:0', type, shape } },
-        outputs: { y: { tensor: 'y:0', type, shape } },
-      },
-    },
-  };
-}
-
 const float = (name: string, shape: number[], data: number[]) =>
   makeTensor(name, 'FP32', shape, Float32Array.from(data));
-const texts = (name: string, shape: number[], data: (string | Buffer)[]) =>
-  makeTensor(
-    name,
-    'BYTES',
-    shape,
-    data.map((text) => Buffer.from(text as string)),
-  );
-
 describe.skipIf(library === undefined)('the TensorFlow engine', () => {
   const all: [Datatype, Tensor['data']][] = [
     ['BOOL', new Uint8Array([1, 0])],
@@ -148,80 +95,6 @@ describe.skipIf(library === undefined)('the TensorFlow engine', () => {
     const { described } = await load(identity(DT.float), { device: 'gpu' });
     if (described.device === 'cpu') expect(described.notes[0]).toMatch(/^A GPU was wanted, and TensorFlow found none/);
     expect((await load(identity(DT.float), { device: 'cpu' })).described.device).toBe('cpu');
-  });
-
-  describe('with strings', () => {
-    const bytes = Buffer.from([0, 255, 254, 0, 10, 128]);
-    const short = 'x'.repeat(22);
-    const long = Buffer.alloc(5_000_000, 'abc\0');
-    const input = texts('x', [2, 3], ['', 'a', short, `${short}y`, bytes, long]);
-
-    it('carries arbitrary bytes of any length', async () => {
-      const { engine } = await load(identity(DT.string));
-      const [output] = await infer(engine, [input]);
-      expect(output?.shape).toEqual([2, 3]);
-      // Buffer by Buffer: comparing megabytes element by element would take the test seconds
-      const data = (output?.data ?? []) as Buffer[];
-      expect(data.map((text, at) => text.equals(input.data[at] as Buffer))).toEqual(new Array(6).fill(true));
-    });
-
-    it('computes with them', async () => {
-      const { engine } = await load({
-        nodes: [
-          placeholder('x', DT.string),
-          { name: 'n', op: 'StringLength', inputs: ['x'] },
-          // with an encoding it reads up to the NUL behind each text
-          { name: 'u', op: 'StringUpper', inputs: ['x'], attributes: { encoding: { text: 'utf-8' } } },
-        ],
-        signatures: {
-          serving_default: {
-            inputs: { x: { tensor: 'x:0', type: DT.string, shape: 'unknown' } },
-            outputs: {
-              upper: { tensor: 'u:0', type: DT.string, shape: 'unknown' },
-              length: { tensor: 'n:0', type: DT.int32, shape: 'unknown' },
-            },
-          },
-        },
-      });
-      const [length, upper] = await infer(engine, [input]);
-      expect(length).toEqual(makeTensor('length', 'INT32', [2, 3], new Int32Array([0, 1, 22, 23, 6, 5_000_000])));
-      expect(((upper?.data ?? []) as Buffer[]).slice(0, 4).map(String)).toEqual([
-        '',
-        'A',
-        short.toUpperCase(),
-        `${short}Y`.toUpperCase(),
-      ]);
-    });
-
-    it('leaves them in a variable that outlives the request', async () => {
-      const shared = { shared_name: { text: 'v' }, dtype: { type: DT.string }, shape: { shape: 'unknown' } } as const;
-      const dtype = { dtype: { type: DT.string } };
-      const { engine } = await load({
-        nodes: [
-          placeholder('x', DT.string),
-          { name: 'v', op: 'VarHandleOp', attributes: shared },
-          { name: 'set', op: 'AssignVariableOp', inputs: ['v', 'x'], attributes: dtype },
-          { name: 'after', op: 'Identity', inputs: ['x', '^set'], attributes: { T: { type: DT.string } } },
-          { name: 'get', op: 'ReadVariableOp', inputs: ['v'], attributes: dtype },
-        ],
-        signatures: {
-          serving_default: {
-            inputs: { x: { tensor: 'x:0', type: DT.string, shape: 'unknown' } },
-            outputs: { y: { tensor: 'after:0', type: DT.string, shape: 'unknown' } },
-          },
-          get: { inputs: {}, outputs: { y: { tensor: 'get:0', type: DT.string, shape: 'unknown' } } },
-        },
-      });
-      await infer(engine, [input]);
-      // memory that was freed is soon somebody else's
-      for (let at = 0; at < 20; at++) await infer(engine, [texts('x', [1], [Buffer.alloc(100_000, at)])]);
-      await infer(engine, [input]);
-      const other = await load(identity(DT.string));
-      for (let at = 0; at < 20; at++) await infer(other.engine, [texts('x', [1], [Buffer.alloc(100_000, at)])]);
-      const [kept] = await infer(engine, [], undefined, 'get');
-      const data = (kept?.data ?? []) as Buffer[];
-      expect(data.map((text, at) => text.equals(input.data[at] as Buffer))).toEqual(new Array(6).fill(true));
-    });
   });
 
   /** quotient = a // b, remainder = a % b; a signature of its own for each besides. */
@@ -301,7 +174,7 @@ describe.skipIf(library === undefined)('the TensorFlow engine', () => {
   });
 
   it('finds the highest of numbered folders', async () => {
-    const top = join(folder, 'versions');
+    const top = join(folder(), 'versions');
     await writeSavedModel(join(top, '9'), identity(DT.float));
     await writeSavedModel(join(top, '10'), identity(DT.int32));
     expect((await loadFrom(top)).described.signature.inputs[0]?.datatype).toBe('INT32');
@@ -342,16 +215,16 @@ describe.skipIf(library === undefined)('the TensorFlow engine', () => {
   });
 
   it('does not load what is no SavedModel, and does not say where it lies', async () => {
-    const damaged = join(folder, 'damaged');
+    const damaged = join(folder(), 'damaged');
     await writeBeside(damaged, 'saved_model.pb', Buffer.from('this is no protobuf'));
     const error = await failureOf(loadFrom(damaged));
     expect(error.code).toBe('invalid');
     expect(error.message).toMatch(/^TensorFlow cannot load the model: /);
-    expect(error.message).not.toContain(folder);
-    const missing = await failureOf(loadFrom(join(folder, 'nothing')));
+    expect(error.message).not.toContain(folder());
+    const missing = await failureOf(loadFrom(join(folder(), 'nothing')));
     expect([missing.code, missing.message]).toEqual(['not_found', expect.stringContaining('there is no model at')]);
-    await writeBeside(join(folder, 'empty'), 'a.txt', Buffer.from('x'));
-    expect((await failureOf(loadFrom(join(folder, 'empty')))).message).toContain('has no saved_model.pb');
+    await writeBeside(join(folder(), 'empty'), 'a.txt', Buffer.from('x'));
+    expect((await failureOf(loadFrom(join(folder(), 'empty')))).message).toContain('has no saved_model.pb');
   });
 
   it('does not load operations that this build does not have', async () => {
