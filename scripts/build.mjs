@@ -33,6 +33,7 @@ const ENTRIES = {
 /** Loaded from node_modules at run time: native code, files of their own, or too large to be worth bundling. */
 const EXTERNAL = [
   'onnxruntime-node',
+  'koffi',
   'bullmq',
   'ioredis',
   '@aws-sdk/*',

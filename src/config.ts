@@ -75,6 +75,13 @@ export const settingsSchema = z.object({
     .string()
     .default('python3')
     .describe('Python interpreter (3.10 or later) that training environments are made from.'),
+  SLUICE_TENSORFLOW_DIR: z
+    .string()
+    .optional()
+    .describe(
+      "Folder with TensorFlow's library, as its Python package or its archive for C has it. Default: what " +
+        '`sluice engines install tensorflow` installed, else the TensorFlow of the Python interpreter.',
+    ),
   SLUICE_WORKER_CPUS: positive.optional().describe('CPU slots for training jobs. Default: the cores of the machine.'),
   SLUICE_WORKER_MEMORY_MB: positive
     .optional()
@@ -116,6 +123,8 @@ export interface Config {
     readonly drainMs: number;
   };
   readonly spares: number;
+  /** Folder with TensorFlow's library; undefined: wherever one is found. */
+  readonly tensorflowDir: string | undefined;
   readonly training: {
     readonly python: string;
     /** What jobs may use of the machine; undefined: all there is. */
@@ -172,6 +181,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       drainMs: ms(set.SLUICE_DRAIN_SEC),
     },
     spares: set.SLUICE_SPARES,
+    tensorflowDir: set.SLUICE_TENSORFLOW_DIR === undefined ? undefined : folder(set.SLUICE_TENSORFLOW_DIR),
     training: {
       python: set.SLUICE_PYTHON,
       cpus: set.SLUICE_WORKER_CPUS,

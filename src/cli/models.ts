@@ -28,7 +28,10 @@ export function define(command: Command, io: Io): void {
   command
     .command('push')
     .description('upload a model and register it as a new version; it is loaded once to see that it can be')
-    .argument('<path>', 'an .onnx file, or a folder with one and the files it needs')
+    .argument(
+      '<path>',
+      'an .onnx file, a folder with one and the files it needs, or the folder of a TensorFlow SavedModel',
+    )
     .requiredOption('--name <model>', 'name in the registry')
     .option('--metric <name=value>', 'a metric of this version; again for more', numberPairs)
     .action((path: string, options: PushOptions, self: Command) => push(openSession(io, self), path, options));

@@ -29,6 +29,7 @@ import { Spares, type SparesOptions } from '../platform/fleet/spares.js';
 import { openQueue } from '../platform/queue/open.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
+import { runtimeArgs } from './engines.js';
 import { program } from './paths.js';
 import { StatusReport } from './status-report.js';
 
@@ -45,7 +46,8 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
   const id = newId('gw');
   const database = openDatabase(config.databaseUrl, log, 20);
   const { db } = database;
-  const [blobs, queue] = await Promise.all([
+  const [engineArgs, blobs, queue] = await Promise.all([
+    runtimeArgs(config),
     openBlobs(config.blobsUrl, blobsOptions(config)),
     openQueue({ databaseUrl: config.databaseUrl, log, ...(config.redisUrl ? { redisUrl: config.redisUrl } : {}) }),
   ]);
@@ -56,6 +58,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     drainMs: config.limits.drainMs,
     startTimeoutMs: 30_000,
     env: config.training.baseEnv,
+    engineArgs,
     log,
     clock,
     count: config.spares,

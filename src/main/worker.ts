@@ -25,6 +25,7 @@ import { createRolloutAdvance } from '../workers/rollout-advance.js';
 import { cleanEnded, createTrainingRun } from '../workers/training-run.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
+import { runtimeArgs } from './engines.js';
 import { program } from './paths.js';
 
 const DATABASE_WAIT_MS = 60_000;
@@ -43,7 +44,8 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   const owner = machine + newId('wk');
   const database = openDatabase(databaseUrl, log);
   const { db } = database;
-  const [blobs, queue] = await Promise.all([
+  const [engineArgs, blobs, queue] = await Promise.all([
+    runtimeArgs(config),
     openBlobs(config.blobsUrl, blobsOptions(config)),
     openQueue({ databaseUrl, log, ...(redisUrl ? { redisUrl } : {}) }),
   ]);
@@ -54,6 +56,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
       drainMs: 1000,
       startTimeoutMs: 30_000,
       env: training.baseEnv,
+      engineArgs,
       log,
       clock,
       count: 0,

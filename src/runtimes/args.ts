@@ -18,6 +18,8 @@ export interface RuntimeArgs {
   /** Whether clients may load and unload although a model was given. */
   readonly allowLoad: boolean;
   readonly threads: number;
+  /** Folder with TensorFlow's library; undefined: its models cannot be loaded. */
+  readonly tensorflowLibrary: string | undefined;
   /** How long requests in flight may take after SIGTERM. */
   readonly drainMs: number;
   readonly maxBodyBytes: number;
@@ -29,11 +31,12 @@ export const USAGE = `usage: runtime [--socket PATH] [--http HOST:PORT] [--model
   --socket PATH        answer frames on this Unix socket
   --http HOST:PORT     answer HTTP; port 0 takes a free one
   --engine NAME        framework of its models: ${FRAMEWORKS.join(', ')} (default onnx)
-  --model PATH         an .onnx file, or a folder with one; without it, a spare that waits for a load
+  --model PATH         an .onnx file or a folder with one, or a SavedModel's folder; without it, a spare that waits
   --name NAME          what the model is called in paths (default: model)
   --version VERSION    what its version is called
   --allow-load         let clients load and unload although --model was given
   --threads N          threads inside one operator (default 1)
+  --tensorflow-library PATH  folder with TensorFlow's library, as \`sluice engines install tensorflow\` makes it
   --drain-ms MS        how long requests in flight may take after SIGTERM (default 30000)
   --max-body-bytes N   largest request body (default 67108864)
   --log-level LEVEL    debug, info, warn, error or silent (default info)
@@ -53,6 +56,7 @@ export function readArgs(argv: readonly string[]): RuntimeArgs {
     model: values.model,
     allowLoad: values['allow-load'] ?? values.model === undefined,
     threads: readInteger('--threads', values.threads ?? '1', 1, 1024),
+    tensorflowLibrary: values['tensorflow-library'],
     drainMs: readInteger('--drain-ms', values['drain-ms'] ?? '30000', 0, 3_600_000),
     maxBodyBytes: readInteger('--max-body-bytes', values['max-body-bytes'] ?? '67108864', 1024, 4_000_000_000),
     logLevel: readWord('--log-level', values['log-level'] ?? 'info', LEVELS),
@@ -73,6 +77,7 @@ function parse(argv: readonly string[]) {
         model: text,
         'allow-load': { type: 'boolean' },
         threads: text,
+        'tensorflow-library': text,
         'drain-ms': text,
         'max-body-bytes': text,
         'log-level': text,

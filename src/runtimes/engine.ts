@@ -57,7 +57,7 @@ export interface EngineKind {
   /** What model metadata calls it, such as `onnx_onnxv1`. */
   readonly platform: string;
   /** Loads the native library, which the first load of a process would pay for otherwise. */
-  importLibrary(): Promise<void>;
+  importLibrary(defaults: EngineOptions): Promise<void>;
   create(defaults: EngineOptions): Engine;
 }
 

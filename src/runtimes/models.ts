@@ -122,7 +122,7 @@ export class Models {
     const policy = readBatchPolicy(options);
     const began = performance.now();
     const kind = await this.findEngine(source.framework);
-    await kind.importLibrary();
+    await kind.importLibrary(this.defaults);
     const importedAt = performance.now();
     const { platform } = kind;
     const engine = kind.create(this.defaults);

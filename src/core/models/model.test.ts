@@ -69,4 +69,22 @@ describe('entryFile', () => {
   ])('$why', ({ paths, entry }) => {
     expect(entryFile(paths.map((path) => ({ path })))?.path).toBe(entry);
   });
+
+  const variables = 'variables/variables.index';
+  it.each([
+    { why: 'a SavedModel', paths: ['saved_model.pb', variables], entry: '' },
+    { why: 'a SavedModel in a folder', paths: ['export/saved_model.pb', `export/${variables}`], entry: 'export' },
+    { why: 'the highest of numbered ones', paths: ['9/saved_model.pb', '10/saved_model.pb'], entry: '10' },
+    { why: 'numbers before names', paths: ['old/saved_model.pb', '1/saved_model.pb'], entry: '1' },
+    { why: 'two without a number', paths: ['a/saved_model.pb', 'b/saved_model.pb'], entry: undefined },
+    { why: 'one that lies too deep', paths: ['a/b/saved_model.pb'], entry: undefined },
+  ])('takes $why for TensorFlow', ({ paths, entry }) => {
+    const found = entryFile(paths.map((path) => ({ path })));
+    expect(found).toEqual(entry === undefined ? undefined : { path: entry, framework: 'tensorflow' });
+  });
+
+  it('takes ONNX first', () => {
+    const paths = ['saved_model.pb', 'model.onnx'].map((path) => ({ path }));
+    expect(entryFile(paths)).toEqual({ path: 'model.onnx', framework: 'onnx' });
+  });
 });

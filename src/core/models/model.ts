@@ -66,11 +66,30 @@ export function artifactOf(files: readonly ArtifactFile[]): Artifact {
   };
 }
 
-/** The file of an artifact that a model server is pointed at, and the framework that it means; undefined when none is known. */
-export function entryFile(
-  files: readonly { readonly path: string }[],
-): { path: string; framework: 'onnx' } | undefined {
+/** What a model server is pointed at: a file of the artifact or a folder in it, and the framework that runs it. */
+export interface Entry {
+  /** Relative to the artifact; empty: the artifact as a whole. */
+  readonly path: string;
+  readonly framework: 'onnx' | 'tensorflow';
+}
+
+/** The entry of an artifact with these files; undefined when there is no model among them that is known. */
+export function entryFile(files: readonly { readonly path: string }[]): Entry | undefined {
   const models = files.filter((file) => file.path.endsWith('.onnx'));
   const entry = models.find((file) => file.path === 'model.onnx') ?? (models.length === 1 ? models[0] : undefined);
-  return entry && { path: entry.path, framework: 'onnx' };
+  if (entry) return { path: entry.path, framework: 'onnx' };
+  const folder = savedModelFolder(files.map((file) => file.path));
+  return folder === undefined ? undefined : { path: folder, framework: 'tensorflow' };
+}
+
+/**
+ * The folder of the SavedModel: the top, or the one folder below it that holds `saved_model.pb`; of numbered ones, as
+ * TensorFlow Serving keeps versions, the highest.
+ */
+function savedModelFolder(paths: readonly string[]): string | undefined {
+  if (paths.includes('saved_model.pb')) return '';
+  const folders = paths.flatMap((path) => /^([^/]+)\/saved_model\.pb$/.exec(path)?.[1] ?? []);
+  if (folders.length === 1) return folders[0];
+  const numbered = folders.filter((name) => /^\d+$/.test(name));
+  return numbered.sort((a, b) => Number(b) - Number(a))[0];
 }

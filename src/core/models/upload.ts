@@ -28,9 +28,13 @@ export async function registerUpload(
   const entry = entryFile(artifact.files);
   if (!entry) {
     const paths = artifact.files.map((file) => file.path).join(', ');
-    throw new AppError('invalid', `files: no model among ${paths}; name it model.onnx`, {
-      details: { field: 'files' },
-    });
+    throw new AppError(
+      'invalid',
+      `files: no model among ${paths}; name it model.onnx, or bring a SavedModel's whole folder`,
+      {
+        details: { field: 'files' },
+      },
+    );
   }
   const signature = await sandbox.withModel(artifact, async (loaded) => loaded.signature);
   return registerVersion(db, {

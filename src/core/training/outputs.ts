@@ -37,7 +37,10 @@ export async function registerOutputs(deps: OutputDeps, attempt: FinishedAttempt
   const entry = entryFile(paths.map((path) => ({ path })));
   if (!entry) {
     const found = paths.length ? `it holds ${paths.slice(0, 10).join(', ')}` : 'it is empty';
-    throw new AppError('invalid', `the script wrote no model to its output folder: model.onnx is expected, ${found}`);
+    throw new AppError(
+      'invalid',
+      `the script wrote no model to its output folder: model.onnx or a SavedModel's saved_model.pb is expected, ${found}`,
+    );
   }
   const files: ArtifactFile[] = [];
   for (const path of paths) {

@@ -2,7 +2,10 @@
 import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
 import type { TensorSpec } from '../../protocol/signature.js';
 
-const PLATFORM: Readonly<Record<string, string>> = { onnx: 'onnx_onnxv1' };
+const PLATFORM: Readonly<Record<string, string>> = {
+  onnx: 'onnx_onnxv1',
+  tensorflow: 'tensorflow_savedmodel',
+};
 
 /** Model metadata. The versions are the endpoint's revisions with traffic. */
 export function metadataOf(endpoint: EndpointRoute, revision: RevisionRoute) {

@@ -90,7 +90,15 @@ export async function buildEnvironment(options: BuildOptions): Promise<void> {
   ]);
 }
 
-async function step(options: BuildOptions, command: string, args: readonly string[]): Promise<void> {
+/**
+ * Runs an interpreter, for pip or venv, to its end. Throws `cancelled` after an abort, `upstream_failed` when the network
+ * failed, `not_ready` when the disk is full or something killed it, otherwise `invalid`, with the last lines it printed.
+ */
+export async function step(
+  options: Pick<BuildOptions, 'env' | 'onLine' | 'signal'>,
+  command: string,
+  args: readonly string[],
+): Promise<void> {
   if (options.signal.aborted) throw cancelled();
   const child = spawnGuarded(command, args, {
     stopSignal: 'SIGTERM',
@@ -135,7 +143,7 @@ async function step(options: BuildOptions, command: string, args: readonly strin
 }
 
 function noPython(python: string, why: string): AppError {
-  return new AppError('unsupported', `training needs Python ${OLDEST.join('.')} or newer as ${python}: ${why}`);
+  return new AppError('unsupported', `Python ${OLDEST.join('.')} or newer is needed as ${python}: ${why}`);
 }
 
 function cancelled(): AppError {

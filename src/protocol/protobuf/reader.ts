@@ -26,6 +26,11 @@ export class ProtoReader {
     private readonly end = bytes.length,
   ) {}
 
+  /** Whether the message has been read to its end: where the numbers of a packed field end. */
+  get done(): boolean {
+    return this.at >= this.end;
+  }
+
   /** Moves to the next field; false at the end of the message. Its value must then be taken, or skipped. */
   next(): boolean {
     if (this.at >= this.end) return false;
