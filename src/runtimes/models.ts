@@ -93,7 +93,7 @@ export class Models {
       try {
         const kind = await this.findEngine(source.framework);
         platform = kind.platform;
-        engine = kind.create(this.defaults);
+        engine = kind.create(this.defaults, this.log);
         loaded = await engine.load({ path: source.path }, source.options);
       } catch (error) {
         const failure = asAppError(error);
