@@ -28,7 +28,7 @@ async function main(): Promise<void> {
     version: '0.1.0',
     findEngine,
     framework: args.engine,
-    defaults: { intraOpNumThreads: args.threads },
+    defaults: args.options,
     allowLoad: args.allowLoad,
     log,
   });

@@ -1,6 +1,5 @@
 """A model that is a Python class: `class Model` in model.py, with `predict` and, if it likes, `load` and more."""
 
-import asyncio
 import importlib.util
 import inspect
 import os
@@ -56,6 +55,9 @@ class ClassModel(Described):
         """Waits for what an async method answers, always in the same event loop: clients it made belong to that one."""
         if not inspect.isawaitable(result):
             return result
+        # not a small import, and most models have no use for it
+        import asyncio
+
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(result)
