@@ -22,9 +22,11 @@ import { listen } from '../platform/db/listen.js';
 import { migrate } from '../platform/db/migrate.js';
 import { openDatabase } from '../platform/db/open.js';
 import { createArtifacts } from '../platform/fleet/artifacts.js';
+import { createPreparation } from '../platform/fleet/preparation.js';
 import { ProcessFleet } from '../platform/fleet/process-fleet.js';
 import { createSandbox } from '../platform/fleet/sandbox.js';
 import { Spares, type SparesOptions } from '../platform/fleet/spares.js';
+import { createEnvironments } from '../platform/python/environments.js';
 import { openQueue } from '../platform/queue/open.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
@@ -47,12 +49,15 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     openQueue({ databaseUrl: config.databaseUrl, log, ...(config.redisUrl ? { redisUrl: config.redisUrl } : {}) }),
   ]);
   const artifacts = createArtifacts(join(config.cacheDir, 'artifacts'), blobs);
+  const { python, baseEnv } = config.training;
+  const environments = createEnvironments({ cacheFolder: join(config.cacheDir, 'environments'), python, baseEnv });
+  const preparation = createPreparation(environments, log);
   const launch: SparesOptions = {
     script: program('runtime'),
     maxBodyBytes: config.limits.bodyBytes,
     drainMs: config.limits.drainMs,
     startTimeoutMs: 30_000,
-    env: config.training.baseEnv,
+    env: baseEnv,
     log,
     clock,
     count: config.spares,
@@ -63,6 +68,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
   const fleet: ProcessFleet = new ProcessFleet({
     spares,
     artifacts,
+    prepare: preparation.prepare,
     clock,
     log,
     queueLimit: config.limits.queueLimit,
@@ -79,7 +85,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     db,
     blobs,
     fleet,
-    sandbox: createSandbox(new Spares({ ...launch, count: 0 }), artifacts),
+    sandbox: createSandbox(new Spares({ ...launch, count: 0 }), artifacts, preparation.prepare),
     enqueue: queue.enqueue,
     keys,
     routing,
@@ -164,6 +170,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
       state.stopping = true;
       clearInterval(flushing);
       clearInterval(rereading);
+      preparation.close();
       await closeServer(server, config.limits.drainMs);
       await fleet.close();
       await services.sandbox.close();

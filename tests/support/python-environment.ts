@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadConfig } from '../../src/config.js';
 import { AppError } from '../../src/errors.js';
-import { createEnvironments } from '../../src/platform/training/environments.js';
+import { createEnvironments } from '../../src/platform/python/environments.js';
 
 const CACHE = join(
   fileURLToPath(new URL('../../', import.meta.url)),

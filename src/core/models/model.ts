@@ -66,11 +66,23 @@ export function artifactOf(files: readonly ArtifactFile[]): Artifact {
   };
 }
 
-/** The file of an artifact that a model server is pointed at, and the framework that it means; undefined when none is known. */
+/** Files at the root of an artifact that make it a model of the Python runtime, which takes the whole folder. */
+const PYTHON_MODELS = /^(MLmodel|model\.(py|joblib|pkl|pickle|json|ubj|bst))$/;
+
+/** What `entryFile` looks for, for people. */
+export const MODEL_FILES =
+  'model.onnx or one other .onnx file, MLmodel (MLflow), model.py (a class), model.joblib or model.pkl (scikit-learn), ' +
+  'model.json, model.ubj or model.bst (XGBoost)';
+
+/**
+ * The file of an artifact that a model server is pointed at, empty for its folder, and the framework that it means;
+ * undefined when none is known.
+ */
 export function entryFile(
   files: readonly { readonly path: string }[],
-): { path: string; framework: 'onnx' } | undefined {
+): { path: string; framework: 'onnx' | 'python' } | undefined {
   const models = files.filter((file) => file.path.endsWith('.onnx'));
   const entry = models.find((file) => file.path === 'model.onnx') ?? (models.length === 1 ? models[0] : undefined);
-  return entry && { path: entry.path, framework: 'onnx' };
+  if (entry) return { path: entry.path, framework: 'onnx' };
+  return files.some((file) => PYTHON_MODELS.test(file.path)) ? { path: '', framework: 'python' } : undefined;
 }

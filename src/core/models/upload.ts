@@ -3,7 +3,7 @@ import { AppError } from '../../errors.js';
 import { findBlob } from '../datasets/store.js';
 import type { Sandbox } from '../fleet.js';
 import type { Db } from '../schema.js';
-import { type ArtifactFile, artifactOf, entryFile } from './model.js';
+import { type ArtifactFile, artifactOf, entryFile, MODEL_FILES } from './model.js';
 import { findBySource, registerVersion } from './store.js';
 
 export interface Upload {
@@ -28,7 +28,7 @@ export async function registerUpload(
   const entry = entryFile(artifact.files);
   if (!entry) {
     const paths = artifact.files.map((file) => file.path).join(', ');
-    throw new AppError('invalid', `files: no model among ${paths}; name it model.onnx`, {
+    throw new AppError('invalid', `files: no model among ${paths}; expected is ${MODEL_FILES}`, {
       details: { field: 'files' },
     });
   }

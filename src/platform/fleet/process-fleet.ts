@@ -8,12 +8,15 @@ import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { Artifacts } from './artifacts.js';
 import { ManagedRevision } from './managed-revision.js';
+import type { Prepare } from './preparation.js';
 import type { RuntimeProcess } from './runtime-process.js';
 import type { Spares } from './spares.js';
 
 export interface ProcessFleetOptions {
   readonly spares: Spares;
   readonly artifacts: Artifacts;
+  /** Undefined: no framework needs any preparation. */
+  readonly prepare?: Prepare;
   readonly clock: Clock;
   readonly log: Log;
   readonly queueLimit: number;
@@ -92,17 +95,24 @@ export class ProcessFleet implements Fleet {
   }
 
   private async start(route: RevisionRoute): Promise<RuntimeProcess> {
-    const [path, runtime] = await Promise.all([
-      this.options.artifacts.modelPath(route.artifact),
-      this.options.spares.take(),
-    ]);
+    const { framework } = route;
+    const path = await this.options.artifacts.modelPath(route.artifact);
+    const prepared = await this.options.prepare?.(framework, path);
+    // only now: a model that cannot be prepared costs no spare
+    const runtime = await this.options.spares.take();
     try {
       const died = runtime.exited.then((how) => {
         throw new AppError('upstream_failed', `the model server died while it loaded the model: ${how}`);
       });
       died.catch(() => {});
       await Promise.race([
-        runtime.load({ name: route.endpoint, version: String(route.number), path, threads: route.scaling.threads }),
+        runtime.load({
+          name: route.endpoint,
+          version: String(route.number),
+          path,
+          framework,
+          options: { intraOpNumThreads: route.scaling.threads, ...prepared },
+        }),
         died,
       ]);
       return runtime;

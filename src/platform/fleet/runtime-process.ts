@@ -23,9 +23,11 @@ export interface LoadRequest {
   /** Name and version under which the model answers. */
   readonly name: string;
   readonly version: string;
-  /** The model file on this machine. */
+  /** The model's file or folder on this machine. */
   readonly path: string;
-  readonly threads: number;
+  readonly framework: string;
+  /** Of the engine, such as intraOpNumThreads. */
+  readonly options: Readonly<Record<string, unknown>>;
 }
 
 export interface RuntimeProcess {
@@ -101,17 +103,14 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     warm,
     gone: connection.closed,
     exited,
-    async load(request) {
-      const body = {
-        parameters: { path: request.path, version: request.version, options: { intraOpNumThreads: request.threads } },
-      };
+    async load({ name, ...parameters }) {
       // a load that hangs is ended with its process; the reply then fails
       const hung = setTimeout(() => child.kill('SIGKILL'), LOAD_TIMEOUT_MS);
       const exchange = connection.forward({
         method: 'POST',
-        path: `/v2/repository/models/${encodeURIComponent(request.name)}/load`,
+        path: `/v2/repository/models/${encodeURIComponent(name)}/load`,
         headers: { 'content-type': 'application/json' },
-        body: Buffer.from(JSON.stringify(body)),
+        body: Buffer.from(JSON.stringify({ parameters })),
       });
       const reply = await exchange.reply.finally(() => clearTimeout(hung));
       if (reply.status === 200) return;

@@ -1,8 +1,9 @@
 import type { LoadedModel, Sandbox } from '../../core/fleet.js';
-import type { Artifact } from '../../core/models/model.js';
+import { type Artifact, entryFile } from '../../core/models/model.js';
 import { AppError, asAppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
 import type { Artifacts } from './artifacts.js';
+import type { Prepare } from './preparation.js';
 import type { RuntimeProcess } from './runtime-process.js';
 import type { Spares } from './spares.js';
 
@@ -11,13 +12,16 @@ const NAME = 'candidate';
 const MAX_DEATHS = 3;
 
 /** Throw-away model servers as processes on this machine. Owns `spares` and closes them. */
-export function createSandbox(spares: Spares, artifacts: Artifacts): Sandbox {
-  const load = async (path: string): Promise<{ runtime: RuntimeProcess; loadMs: number }> => {
+export function createSandbox(spares: Spares, artifacts: Artifacts, prepare?: Prepare): Sandbox {
+  const load = async (artifact: Artifact): Promise<{ runtime: RuntimeProcess; loadMs: number }> => {
+    const path = await artifacts.modelPath(artifact);
+    const framework = entryFile(artifact.files)?.framework ?? 'onnx';
+    const options = { intraOpNumThreads: 1, ...(await prepare?.(framework, path)) };
     for (let deaths = 1; ; deaths++) {
       const runtime = await spares.take();
       const began = performance.now();
       try {
-        await runtime.load({ name: NAME, version: '1', path, threads: 1 });
+        await runtime.load({ name: NAME, version: '1', path, framework, options });
         return { runtime, loadMs: performance.now() - began };
       } catch (error) {
         const failure = asAppError(error);
@@ -35,7 +39,7 @@ export function createSandbox(spares: Spares, artifacts: Artifacts): Sandbox {
   };
   return {
     async withModel<T>(artifact: Artifact, use: (model: LoadedModel) => Promise<T>): Promise<T> {
-      const { runtime, loadMs } = await load(await artifacts.modelPath(artifact));
+      const { runtime, loadMs } = await load(artifact);
       try {
         const reply = await runtime.forward({
           method: 'GET',

@@ -135,7 +135,7 @@ describe('environments', () => {
 
   it('need a Python of 3.10 or newer, and say so', async () => {
     await expect(create({ python: 'no-such-python' }).ensure([], ignore, never)).rejects.toThrow(
-      'training needs Python 3.10 or newer as no-such-python: there is no such program',
+      'Python 3.10 or newer is needed as no-such-python: there is no such program',
     );
     const old = join(folder, 'old-python');
     await writeFile(old, `#!/bin/sh\necho '{"executable":"/x","version":"3.9.1","platform":"x","pip":true}'\n`);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { AppError, messageOf } from '../../errors.js';
 import { signalGroup, spawnGuarded } from '../guard.js';
-import { LineSplitter } from './lines.js';
+import { LineSplitter } from '../lines.js';
 
 /** The bare interpreter, as it describes itself. */
 export interface Interpreter {
@@ -135,7 +135,7 @@ async function step(options: BuildOptions, command: string, args: readonly strin
 }
 
 function noPython(python: string, why: string): AppError {
-  return new AppError('unsupported', `training needs Python ${OLDEST.join('.')} or newer as ${python}: ${why}`);
+  return new AppError('unsupported', `Python ${OLDEST.join('.')} or newer is needed as ${python}: ${why}`);
 }
 
 function cancelled(): AppError {
