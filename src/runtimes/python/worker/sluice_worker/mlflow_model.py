@@ -152,10 +152,13 @@ def _read_columns(schema, inputs):
         table = {name: to_column(name, inputs[name]) for name in specs if name in inputs}
         check_lengths(table)
     columns = {name: _as_column(name, column, specs[name].type) for name, column in table.items()}
-    frame = pandas.DataFrame(columns)
-    if not schema.has_input_names():
-        frame.columns = range(len(columns))
-    return frame
+    if schema.has_input_names():
+        return pandas.DataFrame(columns)
+    values = list(columns.values())
+    # what type hints made of a list of objects is that list again
+    if len(values) == 1 and not isinstance(schema.inputs[0].type, DataType):
+        return values[0].tolist()
+    return pandas.DataFrame(dict(enumerate(values)))
 
 
 def _single_table(specs, inputs):

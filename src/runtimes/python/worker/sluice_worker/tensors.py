@@ -172,13 +172,22 @@ def _decode_bytes(view):
 
 def _encode_bytes(name, array):
     if array.dtype.kind in "mM":
-        array = np.datetime_as_string(array) if array.dtype.kind == "M" else array.astype(str)
+        array = _times(array)
     parts = []
     for at, element in enumerate(array.reshape(-1).tolist()):
         encoded = _element(name, at, element)
         parts.append(LENGTH.pack(len(encoded)))
         parts.append(encoded)
     return b"".join(parts)
+
+
+def _times(array):
+    """Times of numpy as Python's own, or as text where those are not fine enough."""
+    if array.dtype.kind == "m":
+        return array.astype(str)
+    micros = array.astype("datetime64[us]")
+    same = np.array_equal(micros, array) or np.isnat(array).any()
+    return micros.astype(object) if same else np.datetime_as_string(array)
 
 
 def _element(name, at, element):
