@@ -165,7 +165,7 @@ async function splitOnce(path: string, socket: string, samples: Samples): Promis
     const started = await timed('process start', () => launchRuntime(launch));
     runtime = started;
     await timed('library', () => started.warm);
-    await timed('load', () => started.load({ name: 'm', version: '1', path, framework: 'onnx', options: {} }));
+    await timed('load', () => started.load({ name: 'm', version: '1', path, framework: 'onnx', threads: 1 }));
     const call = {
       method: 'POST',
       path: '/v2/models/m/infer',

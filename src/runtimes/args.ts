@@ -18,7 +18,8 @@ export interface RuntimeArgs {
   readonly model: string | undefined;
   /** Whether clients may load and unload although a model was given. */
   readonly allowLoad: boolean;
-  /** For every load that does not say otherwise; `intraOpNumThreads` among them. */
+  readonly threads: number;
+  /** Other options, for every load that does not say otherwise. */
   readonly options: EngineOptions;
   /** How long requests in flight may take after SIGTERM. */
   readonly drainMs: number;
@@ -55,10 +56,8 @@ export function readArgs(argv: readonly string[]): RuntimeArgs {
     version: values.version,
     model: values.model,
     allowLoad: values['allow-load'] ?? values.model === undefined,
-    options: {
-      intraOpNumThreads: readInteger('--threads', values.threads ?? '1', 1, 1024),
-      ...readOptions(values.option ?? []),
-    },
+    threads: readInteger('--threads', values.threads ?? '1', 1, 1024),
+    options: readOptions(values.option ?? []),
     drainMs: readInteger('--drain-ms', values['drain-ms'] ?? '30000', 0, 3_600_000),
     maxBodyBytes: readInteger('--max-body-bytes', values['max-body-bytes'] ?? '67108864', 1024, 4_000_000_000),
     logLevel: readWord('--log-level', values['log-level'] ?? 'info', LEVELS),

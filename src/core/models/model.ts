@@ -74,13 +74,15 @@ export const MODEL_FILES =
   'model.onnx or one other .onnx file, MLmodel (MLflow), model.py (a class), model.joblib or model.pkl (scikit-learn), ' +
   'model.json, model.ubj or model.bst (XGBoost)';
 
-/**
- * The file of an artifact that a model server is pointed at, empty for its folder, and the framework that it means;
- * undefined when none is known.
- */
-export function entryFile(
-  files: readonly { readonly path: string }[],
-): { path: string; framework: 'onnx' | 'python' } | undefined {
+/** What a model server is pointed at: a file of the artifact or a folder in it, and the framework that runs it. */
+export interface Entry {
+  /** Relative to the artifact; empty: the artifact as a whole. */
+  readonly path: string;
+  readonly framework: 'onnx' | 'python';
+}
+
+/** The entry of an artifact with these files; undefined when there is no model among them that is known. */
+export function entryFile(files: readonly { readonly path: string }[]): Entry | undefined {
   const models = files.filter((file) => file.path.endsWith('.onnx'));
   const entry = models.find((file) => file.path === 'model.onnx') ?? (models.length === 1 ? models[0] : undefined);
   if (entry) return { path: entry.path, framework: 'onnx' };

@@ -7,7 +7,7 @@ import { AppError } from '../../errors.js';
 import { exists } from '../exists.js';
 
 export interface Artifacts {
-  /** The path of the artifact's model file or folder; all files lie there as they were uploaded. */
+  /** The path of the artifact's model file or folder; its other files lie beside it as they were uploaded. */
   modelPath(artifact: Artifact): Promise<string>;
 }
 

@@ -95,9 +95,8 @@ export class ProcessFleet implements Fleet {
   }
 
   private async start(route: RevisionRoute): Promise<RuntimeProcess> {
-    const { framework } = route;
     const path = await this.options.artifacts.modelPath(route.artifact);
-    const prepared = await this.options.prepare?.(framework, path);
+    const options = await this.options.prepare?.(route.framework, path);
     // only now: a model that cannot be prepared costs no spare
     const runtime = await this.options.spares.take();
     try {
@@ -110,8 +109,9 @@ export class ProcessFleet implements Fleet {
           name: route.endpoint,
           version: String(route.number),
           path,
-          framework,
-          options: { intraOpNumThreads: route.scaling.threads, ...prepared },
+          framework: route.framework,
+          threads: route.scaling.threads,
+          ...(options ? { options } : {}),
         }),
         died,
       ]);

@@ -25,9 +25,11 @@ export interface LoadRequest {
   readonly version: string;
   /** The model's file or folder on this machine. */
   readonly path: string;
+  /** Which engine runs it. */
   readonly framework: string;
-  /** Of the engine, such as intraOpNumThreads. */
-  readonly options: Readonly<Record<string, unknown>>;
+  readonly threads: number;
+  /** Further options of the engine; see `Prepare`. */
+  readonly options?: Readonly<Record<string, unknown>>;
 }
 
 export interface RuntimeProcess {
@@ -103,14 +105,17 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     warm,
     gone: connection.closed,
     exited,
-    async load({ name, ...parameters }) {
+    async load(request) {
+      const { path, version, framework, threads } = request;
+      const options = { intraOpNumThreads: threads, ...request.options };
+      const body = { parameters: { path, version, framework, options } };
       // a load that hangs is ended with its process; the reply then fails
       const hung = setTimeout(() => child.kill('SIGKILL'), LOAD_TIMEOUT_MS);
       const exchange = connection.forward({
         method: 'POST',
-        path: `/v2/repository/models/${encodeURIComponent(name)}/load`,
+        path: `/v2/repository/models/${encodeURIComponent(request.name)}/load`,
         headers: { 'content-type': 'application/json' },
-        body: Buffer.from(JSON.stringify({ parameters })),
+        body: Buffer.from(JSON.stringify(body)),
       });
       const reply = await exchange.reply.finally(() => clearTimeout(hung));
       if (reply.status === 200) return;

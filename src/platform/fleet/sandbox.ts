@@ -16,12 +16,12 @@ export function createSandbox(spares: Spares, artifacts: Artifacts, prepare?: Pr
   const load = async (artifact: Artifact): Promise<{ runtime: RuntimeProcess; loadMs: number }> => {
     const path = await artifacts.modelPath(artifact);
     const framework = entryFile(artifact.files)?.framework ?? 'onnx';
-    const options = { intraOpNumThreads: 1, ...(await prepare?.(framework, path)) };
+    const options = (await prepare?.(framework, path)) ?? {};
     for (let deaths = 1; ; deaths++) {
       const runtime = await spares.take();
       const began = performance.now();
       try {
-        await runtime.load({ name: NAME, version: '1', path, framework, options });
+        await runtime.load({ name: NAME, version: '1', path, framework, threads: 1, options });
         return { runtime, loadMs: performance.now() - began };
       } catch (error) {
         const failure = asAppError(error);

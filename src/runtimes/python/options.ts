@@ -1,5 +1,6 @@
 import { AppError } from '../../errors.js';
 import type { EngineOptions } from '../engine.js';
+import { readThreads } from '../engine-options.js';
 
 /** What a load of a Python model may set. */
 export interface PythonOptions {
@@ -21,7 +22,7 @@ export function readOptions(options: EngineOptions): PythonOptions {
   return {
     python: readPython(options.python ?? 'python3'),
     workers: readInteger('workers', options.workers ?? 1, 256),
-    threads: readInteger('intraOpNumThreads', options.intraOpNumThreads ?? 1, 1024),
+    threads: readThreads(options, 'intraOpNumThreads'),
     timeoutMs:
       options.timeoutMs === undefined ? undefined : readInteger('timeoutMs', options.timeoutMs, MAX_TIMEOUT_MS),
   };

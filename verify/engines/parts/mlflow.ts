@@ -85,7 +85,11 @@ async function compare(gateway: GatewayProcess, name: string, folder: string) {
     }
   }
   const refused = await ask(gateway, name, { inputs: [ODD], asked: null, outputs: [] }, false);
-  if (!refused?.startsWith('400 ')) wrong.push(`what it does not take was answered ${refused ?? '200'}`);
+  // of a model that says nothing of its inputs only its own code can find out
+  const { body } = await gateway.client.get<{ inputs: unknown[] }>(`/v2/models/${name}`);
+  const code = refused?.slice(0, 4);
+  if (code !== '400 ' && !(code === '500 ' && body.inputs.length === 0))
+    wrong.push(`what it does not take was answered ${refused ?? '200'}`);
   const seconds = (ms: number) => (ms / 1000).toFixed(1);
   return {
     agrees: wrong.length === 0,

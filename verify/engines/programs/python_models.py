@@ -144,7 +144,7 @@ class Words(mlflow.pyfunc.PythonModel):
 
 
 def mlflow_strings(work, table, labels):
-    words = ["plain", "größer", "日本", "😀 smile", "", "tab\there", 'quote"s']
+    words = ["plain", "Zähler", "日本", "😀 smile", "", "tab\there", 'quote"s']
     frame = pd.DataFrame({"text": [words[at % len(words)] for at in range(ROWS)], "weight": table[:, 0]})
     signature = infer_signature(frame, Words().predict(None, frame))
     mlflow.pyfunc.save_model(work.model, python_model=Words(), signature=signature, pip_requirements=LEAN)
