@@ -30,8 +30,8 @@ describe('requirements of a model', () => {
   it.each([
     ['a class alone', { 'model.py': '' }, ['numpy']],
     ['a class with a list', { 'model.py': '', 'requirements.txt': 'six\n# no\n\nNumPy>=1\n' }, ['six', 'NumPy>=1']],
-    ['scikit-learn alone', { 'model.joblib': '' }, ['scikit-learn', 'numpy']],
-    ['XGBoost alone', { 'model.ubj': '' }, ['xgboost-cpu', 'scikit-learn', 'numpy']],
+    ['scikit-learn alone', { 'model.joblib': '' }, ['scikit-learn', 'pandas', 'numpy']],
+    ['XGBoost alone', { 'model.ubj': '' }, ['xgboost-cpu', 'scikit-learn', 'pandas', 'numpy']],
     [
       'lists that name another',
       { 'model.pkl': '', 'requirements.txt': '-r more.txt\nsix', 'more.txt': 'idna \\\n  ==3.7' },

@@ -6,10 +6,10 @@ import { AppError, messageOf } from '../../errors.js';
 
 /** What the runtime itself needs in every environment. */
 const ALWAYS = 'numpy';
-/** For models that are a library's own file and come without requirements. */
+/** For models that are a library's own file and come without requirements; pandas where they were trained with a table. */
 const DEFAULTS: readonly (readonly [file: RegExp, requirements: readonly string[]])[] = [
-  [/^model\.(joblib|pkl|pickle)$/, ['scikit-learn']],
-  [/^model\.(json|ubj|bst)$/, ['xgboost-cpu', 'scikit-learn']],
+  [/^model\.(joblib|pkl|pickle)$/, ['scikit-learn', 'pandas']],
+  [/^model\.(json|ubj|bst)$/, ['xgboost-cpu', 'scikit-learn', 'pandas']],
 ];
 
 /**
