@@ -1,6 +1,6 @@
 /** Python models behind the model server's doors, and what becomes of their processes. */
-import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { isRunning } from '../../src/platform/processes.js';
 import { eventually } from '../support/children.js';
 import { modelFolder, pythonModel, pythonWithNumpy, removeModels } from '../support/python-models.js';
 import { connectFrames, inferBody, startRuntime, stopRuntimes } from '../support/runtime.js';
@@ -26,15 +26,6 @@ async function pidBehind(url: string, words: string): Promise<number> {
     outputs: { data: number[] }[];
   };
   return answer.outputs[0]?.data[0] ?? 0;
-}
-
-/** Running, and not only waiting to be collected. */
-function lives(pid: number): boolean {
-  try {
-    return !/^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
 }
 
 describe.skipIf(missing)('a model server of Python models', () => {
@@ -120,7 +111,7 @@ describe.skipIf(missing)('a model server of Python models', () => {
     if (signal === 'SIGTERM') pids.push(await pidBehind(url, 'child'));
     child.kill(signal);
     await exited;
-    await eventually(() => !pids.some(lives));
+    await eventually(() => !pids.some(isRunning));
   });
 
   it('leaves no process behind that is busy when it is killed', async () => {
@@ -132,7 +123,7 @@ describe.skipIf(missing)('a model server of Python models', () => {
     child.kill('SIGKILL');
     await expect(lost).rejects.toThrow();
     await exited;
-    await eventually(() => !lives(pid));
+    await eventually(() => !isRunning(pid));
   });
 
   it('lets the request in flight finish before it ends', async () => {

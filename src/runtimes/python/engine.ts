@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { Tensor } from '../../protocol/tensor.js';
@@ -22,7 +23,9 @@ class PythonEngine implements Engine {
     private readonly log: Log | undefined,
   ) {}
 
-  async load({ path }: ModelFiles, options: EngineOptions): Promise<Loaded> {
+  async load(files: ModelFiles, options: EngineOptions): Promise<Loaded> {
+    // the worker makes the folder its working folder, from where a relative path would lead elsewhere
+    const path = resolve(files.path);
     const { python, workers, threads, timeoutMs } = readOptions({ ...this.defaults, ...options });
     const found = await stat(path).catch(() => undefined);
     if (!found) throw new AppError('not_found', `there is no model at "${path}"`, { details: { path } });
