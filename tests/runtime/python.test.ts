@@ -91,6 +91,26 @@ describe.skipIf(missing)('a model server of Python models', () => {
     expect((await post(`${url}/v2/repository/models/m/unload`, '')).status).toBe(200);
   });
 
+  it('answers as many at once as it has workers, and joins requests where the model says so', async () => {
+    const { url } = await start('moody', '--option', 'workers=2');
+    const pids = await Promise.all([pidBehind(url, 'sleep 0.3'), pidBehind(url, 'sleep 0.3')]);
+    expect(new Set(pids).size).toBe(2);
+    const { socket } = await start('add');
+    const client = await connectFrames(socket);
+    const rows = Array.from({ length: 100 }, (_, at) => at);
+    const answers = await Promise.all(
+      rows.map(async (at) => {
+        const tensor = { datatype: 'FP32', shape: [1, 2], data: [at, 1] };
+        const inputs = ['a', 'b'].map((name) => ({ name, ...tensor }));
+        const answer = await client.send('POST', '/v2/models/model/infer', JSON.stringify({ inputs }));
+        return (JSON.parse(answer.body.toString()) as { outputs: { data: number[] }[] }).outputs[0]?.data;
+      }),
+    );
+    expect(answers).toEqual(rows.map((at) => [2 * at, 2]));
+    const stats = JSON.parse((await client.send('GET', '/v2/models/model/stats')).body.toString());
+    expect(stats.model_stats[0].execution_count).toBeLessThan(rows.length);
+  });
+
   it('keeps what models print off its channel, and logs it', async () => {
     const { url, stderr } = await start('moody', '--log-level', 'debug');
     expect(stderr()).toContain('loading in');
