@@ -3,7 +3,7 @@
     python python_models.py FOLDER
 
 makes FOLDER/NAME/model, which is what is uploaded, and FOLDER/NAME/cases.json: a list of {"inputs", "asked", "outputs"},
-tensors as the protocol has them in JSON, "asked" the outputs to ask for by name, or null.
+the tensors as JSON text of the protocol, "asked" the outputs to ask for by name, or null.
 """
 
 import json
@@ -91,7 +91,7 @@ def by_column(frame):
 
 
 def case(inputs, outputs, asked=None):
-    return {"inputs": inputs, "asked": asked, "outputs": outputs}
+    return {"inputs": json.dumps(inputs), "asked": asked, "outputs": json.dumps(outputs)}
 
 
 def mlflow_columns(work, table, labels):
