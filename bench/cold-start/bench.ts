@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import ort from 'onnxruntime-node';
 import { createLog } from '../../src/log.js';
 import { program } from '../../src/main/paths.js';
+import { ask } from '../../src/core/inference/forward.js';
 import { launchRuntime, type RuntimeProcess } from '../../src/platform/fleet/runtime-process.js';
 import { startGatewayProcess } from '../../tests/support/gateway-process.js';
 import type { Benchmark, Table } from '../benchmark.js';
@@ -172,8 +173,8 @@ async function splitOnce(path: string, socket: string, samples: Samples): Promis
       headers: { 'content-type': 'application/json' },
       body: EndToEnd.body,
     };
-    await timed('first inference', () => started.forward(call).reply);
-    await timed('second inference', () => started.forward(call).reply);
+    await timed('first inference', () => ask(started.forward, call).reply);
+    await timed('second inference', () => ask(started.forward, call).reply);
   } finally {
     runtime?.kill();
     await runtime?.exited;

@@ -1,12 +1,12 @@
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import { scalingSchema } from '../../src/core/endpoints/endpoint.js';
-import { predict } from '../../src/core/inference/predict.js';
 import type { EndpointRoute, RevisionRoute } from '../../src/core/inference/route.js';
 import { ProcessFleet } from '../../src/platform/fleet/process-fleet.js';
 import { createSandbox } from '../../src/platform/fleet/sandbox.js';
 import { Spares } from '../../src/platform/fleet/spares.js';
 import { eventually } from '../support/children.js';
+import { predictionOf } from '../support/predictions.js';
 import { quietLog } from '../support/quiet-log.js';
 import { inferBody, modelPath, RUNTIME_SCRIPT } from '../support/runtime.js';
 
@@ -80,7 +80,9 @@ test('kill -9 of a model server loses no prediction: what was in flight and what
   await eventually(() => typeof pid() === 'number', 20_000);
   const statuses: Promise<number>[] = [];
   const ask = () =>
-    statuses.push(predict(fleet, revision, call, { timeoutMs: 20_000, idempotent: true }).reply.then((r) => r.status));
+    statuses.push(
+      predictionOf(fleet, revision, call, { timeoutMs: 20_000, idempotent: true }).reply.then((r) => r.status),
+    );
   for (let at = 0; at < 300; at++) ask();
   await new Promise((resolve) => setTimeout(resolve, 2));
   process.kill(pid() ?? 0, 'SIGKILL');

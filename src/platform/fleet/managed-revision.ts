@@ -1,7 +1,7 @@
 /** One revision's replicas on this machine: started when there is demand, replaced when they die, drained when idle. */
 import type { Clock } from '../../clock.js';
 import type { RevisionStatus } from '../../core/fleet.js';
-import { type Lease, ReplicaPool, type Waiting } from '../../core/inference/pool.js';
+import { type Lease, type LeaseWaiter, ReplicaPool, type Waiting } from '../../core/inference/pool.js';
 import type { RevisionRoute } from '../../core/inference/route.js';
 import { ConcurrencyMeter } from '../../core/scaling/meter.js';
 import { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
@@ -84,14 +84,14 @@ export class ManagedRevision {
     });
   }
 
-  lease(): Lease | Waiting {
+  lease(waiter: LeaseWaiter): Lease | Waiting {
     const now = this.options.clock.now();
     if (this.problem && this.hopeless && now < this.notBefore) {
       throw new AppError('not_ready', `revision ${this.route.number} does not start: ${this.problem.message}`, {
         retryAfterSec: Math.ceil((this.notBefore - now) / 1000),
       });
     }
-    const lease = this.pool.lease();
+    const lease = this.pool.lease(waiter);
     if (this.pool.ready + this.starting === 0) {
       this.scaler.wake(now);
       // one that keeps dying is not started at the pace of the requests

@@ -1,7 +1,7 @@
 /** One model server process on this machine: started empty, told what to load, reached over its Unix socket. */
 import { spawn } from 'node:child_process';
 import { rm } from 'node:fs/promises';
-import type { Forward } from '../../core/inference/forward.js';
+import { ask, type Forward } from '../../core/inference/forward.js';
 import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { RuntimeMessage } from '../../protocol/runtime-message.js';
@@ -92,7 +92,7 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     child.kill('SIGKILL');
     throw new AppError('upstream_failed', `the model server did not start: ${problem}`);
   }
-  const connection = await connectReplica(launch.socket, launch.maxBodyBytes).catch((error) => {
+  const connection = await connectReplica(launch.socket).catch((error) => {
     child.kill('SIGKILL');
     throw error;
   });
@@ -111,7 +111,7 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
       const body = { parameters: { path, version, framework, options } };
       // a load that hangs is ended with its process; the reply then fails
       const hung = setTimeout(() => child.kill('SIGKILL'), LOAD_TIMEOUT_MS);
-      const exchange = connection.forward({
+      const exchange = ask(connection.forward, {
         method: 'POST',
         path: `/v2/repository/models/${encodeURIComponent(request.name)}/load`,
         headers: { 'content-type': 'application/json' },

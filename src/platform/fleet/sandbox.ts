@@ -1,4 +1,5 @@
 import type { LoadedModel, Sandbox } from '../../core/fleet.js';
+import { ask } from '../../core/inference/forward.js';
 import { type Artifact, entryFile } from '../../core/models/model.js';
 import { AppError, asAppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
@@ -41,15 +42,15 @@ export function createSandbox(spares: Spares, artifacts: Artifacts, prepare?: Pr
     async withModel<T>(artifact: Artifact, use: (model: LoadedModel) => Promise<T>): Promise<T> {
       const { runtime, loadMs } = await load(artifact);
       try {
-        const reply = await runtime.forward({
+        const reply = await ask(runtime.forward, {
           method: 'GET',
           path: `/v2/models/${NAME}`,
           headers: {},
           body: Buffer.alloc(0),
         }).reply;
         const { inputs, outputs } = JSON.parse(reply.body.toString('utf8')) as Signature;
-        const forward: LoadedModel['forward'] = (call) =>
-          runtime.forward({ ...call, path: call.path.replace('{model}', NAME) });
+        const forward: LoadedModel['forward'] = (call, handler) =>
+          runtime.forward({ ...call, path: call.path.replace('{model}', NAME) }, handler);
         return await use({ signature: { inputs, outputs }, forward, loadMs });
       } finally {
         runtime.kill();

@@ -4,7 +4,8 @@
  */
 import { promisify } from 'node:util';
 import { deflate, gzip, unzip } from 'node:zlib';
-import { AppError, messageOf } from '../errors.js';
+import { AppError, messageOf } from '../../errors.js';
+import { tooLarge } from './body.js';
 
 const CODERS = { gzip: promisify(gzip), deflate: promisify(deflate) };
 const plain = promisify(unzip);
@@ -16,25 +17,22 @@ const LEVEL = 1;
 
 export type Coding = keyof typeof CODERS;
 
+/** The coding that a request's body is in; undefined for none. Refuses those that are not known. */
+export function requestCoding(contentEncoding: string | undefined): string | undefined {
+  const coding = contentEncoding?.trim().toLowerCase() ?? '';
+  if (coding === '' || coding === 'identity') return undefined;
+  if (coding === 'gzip' || coding === 'x-gzip' || coding === 'deflate') return coding;
+  throw new AppError('invalid', `content-encoding is "${coding.slice(0, 40)}", expected gzip, deflate or identity`);
+}
+
 /** The plain bytes of a request's body; refuses codings that are not known, and what grows beyond the bound. */
 export async function decodeBody(body: Buffer, contentEncoding: string, maxBytes: number): Promise<Buffer> {
-  const coding = contentEncoding.trim().toLowerCase();
-  if (coding === '' || coding === 'identity') return body;
-  if (coding !== 'gzip' && coding !== 'x-gzip' && coding !== 'deflate') {
-    throw new AppError('invalid', `content-encoding is "${coding.slice(0, 40)}", expected gzip, deflate or identity`);
-  }
+  const coding = requestCoding(contentEncoding);
+  if (coding === undefined) return body;
   try {
     return await plain(body, { maxOutputLength: maxBytes });
   } catch (error) {
-    if (error instanceof RangeError) {
-      throw new AppError(
-        'too_large',
-        `the body has more than ${maxBytes} bytes when it is unpacked, which is the bound`,
-        {
-          details: { maxBytes },
-        },
-      );
-    }
+    if (error instanceof RangeError) throw tooLarge(maxBytes + 1, maxBytes);
     throw new AppError('invalid', `the body is not ${coding}, as content-encoding says: ${messageOf(error)}`);
   }
 }
