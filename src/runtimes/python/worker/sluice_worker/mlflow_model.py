@@ -10,6 +10,7 @@ import numpy as np
 
 from . import InvalidInput
 from .described import Described, spec
+from .estimator import use_threads
 from .rows import check_lengths, to_column
 from .tensors import cast, datatype_of, text_array
 
@@ -32,6 +33,11 @@ BAD_REQUEST = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
 def load(file, threads):
     model = mlflow.pyfunc.load_model(os.path.dirname(file))
+    try:
+        use_threads(model.get_raw_model(), threads)
+    except (AttributeError, NotImplementedError, TypeError, MlflowException):
+        # not every flavour has a model of another library inside
+        pass
     return MlflowModel(model)
 
 
