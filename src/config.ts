@@ -74,7 +74,9 @@ export const settingsSchema = z.object({
   SLUICE_PYTHON: z
     .string()
     .default('python3')
-    .describe('Python interpreter (3.10 or later) that training environments are made from.'),
+    .describe(
+      'Python interpreter (3.10 or later) that the environments of training jobs and Python models are made from.',
+    ),
   SLUICE_TENSORFLOW_DIR: z
     .string()
     .optional()

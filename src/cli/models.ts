@@ -30,7 +30,7 @@ export function define(command: Command, io: Io): void {
     .description('upload a model and register it as a new version; it is loaded once to see that it can be')
     .argument(
       '<path>',
-      'an .onnx file, a folder with one and the files it needs, or the folder of a TensorFlow SavedModel',
+      'an .onnx file, a model of Python (see docs/python-models.md), or a folder: with a model and the files it needs, or a TensorFlow SavedModel',
     )
     .requiredOption('--name <model>', 'name in the registry')
     .option('--metric <name=value>', 'a metric of this version; again for more', numberPairs)
@@ -80,7 +80,7 @@ async function push(session: Session, path: string, options: PushOptions): Promi
     {
       json: { files, ...(options.metric ? { metrics: options.metric } : {}) },
       signal: session.signal,
-      timeoutMs: 300_000,
+      timeoutMs: 900_000,
     },
   );
   if (session.printedJson(answer)) return;

@@ -3,7 +3,7 @@ import type { Signature } from '../protocol/signature.js';
 import type { Forward } from './inference/forward.js';
 import type { Lease, LeaseWaiter, Waiting } from './inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from './inference/route.js';
-import type { Artifact } from './models/model.js';
+import type { Servable } from './models/model.js';
 
 export interface RevisionStatus {
   readonly endpointId: string;
@@ -43,7 +43,7 @@ export interface Fleet {
 
 /** A model in a throw-away model server, the same program that will serve it. */
 export interface LoadedModel {
-  /** Read from the model itself. */
+  /** Read from the model itself; empty for a server that does not tell. */
   readonly signature: Signature;
   readonly forward: Forward;
   /** How long the load took, in milliseconds. */
@@ -53,6 +53,6 @@ export interface LoadedModel {
 /** Loads models away from all traffic: to read their signature, to score them, to try golden requests. */
 export interface Sandbox {
   /** Rejects with `invalid` and the engine's words when the model does not load. The server is gone when this settles. */
-  withModel<T>(artifact: Artifact, use: (model: LoadedModel) => Promise<T>): Promise<T>;
+  withModel<T>(model: Servable, use: (model: LoadedModel) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }

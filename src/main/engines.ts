@@ -9,7 +9,7 @@ import { type FoundTensorFlow, findInPython, findTensorFlow } from '../platform/
 import { installFolder, installTensorFlow, TENSORFLOW_VERSION } from '../platform/engines/install-tensorflow.js';
 import { listInstalled } from '../platform/engines/installed.js';
 import { launchRuntime } from '../platform/fleet/runtime-process.js';
-import { probeInterpreter } from '../platform/training/pip.js';
+import { probeInterpreter } from '../platform/python/pip.js';
 import { program } from './paths.js';
 
 /** Where `sluice engines install` puts what it installs. */

@@ -23,9 +23,12 @@ import { listen } from '../platform/db/listen.js';
 import { migrate } from '../platform/db/migrate.js';
 import { openDatabase } from '../platform/db/open.js';
 import { createArtifacts } from '../platform/fleet/artifacts.js';
+import { createLauncher } from '../platform/fleet/launcher.js';
+import { createPreparation } from '../platform/fleet/preparation.js';
 import { ProcessFleet } from '../platform/fleet/process-fleet.js';
 import { createSandbox } from '../platform/fleet/sandbox.js';
 import { Spares, type SparesOptions } from '../platform/fleet/spares.js';
+import { createEnvironments } from '../platform/python/environments.js';
 import { openQueue } from '../platform/queue/open.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
@@ -52,12 +55,15 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     openQueue({ databaseUrl: config.databaseUrl, log, ...(config.redisUrl ? { redisUrl: config.redisUrl } : {}) }),
   ]);
   const artifacts = createArtifacts(join(config.cacheDir, 'artifacts'), blobs);
+  const { python, baseEnv } = config.training;
+  const environments = createEnvironments({ cacheFolder: join(config.cacheDir, 'environments'), python, baseEnv });
+  const preparation = createPreparation(environments, log);
   const launch: SparesOptions = {
     script: program('runtime'),
     maxBodyBytes: config.limits.bodyBytes,
     drainMs: config.limits.drainMs,
     startTimeoutMs: 30_000,
-    env: config.training.baseEnv,
+    env: baseEnv,
     engineArgs,
     log,
     clock,
@@ -65,10 +71,18 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
   };
   const report = new StatusReport(db, id, log);
   const spares = new Spares(launch);
+  const launcher = (from: Spares) =>
+    createLauncher({
+      spares: from,
+      artifacts,
+      prepare: preparation.prepare,
+      env: baseEnv,
+      drainMs: config.limits.drainMs,
+      log,
+    });
   const metrics = createGatewayMetrics(() => fleet.status());
   const fleet: ProcessFleet = new ProcessFleet({
-    spares,
-    artifacts,
+    launcher: launcher(spares),
     clock,
     log,
     queueLimit: config.limits.queueLimit,
@@ -88,7 +102,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     db,
     blobs,
     fleet,
-    sandbox: createSandbox(new Spares({ ...launch, count: 0 }), artifacts),
+    sandbox: createSandbox(launcher(new Spares({ ...launch, count: 0 }))),
     enqueue: queue.enqueue,
     keys,
     routing,
@@ -169,6 +183,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
       state.stopping = true;
       clearInterval(flushing);
       clearInterval(rereading);
+      preparation.close();
       await close(Math.min(config.limits.drainMs, CUT_MS));
       await fleet.close();
       await services.sandbox.close();

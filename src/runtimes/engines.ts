@@ -5,6 +5,7 @@ import type { EngineKind } from './engine.js';
 const KINDS = {
   onnx: async (): Promise<EngineKind> => (await import('./onnx/engine.js')).onnx,
   tensorflow: async (): Promise<EngineKind> => (await import('./tensorflow/engine.js')).tensorflow,
+  python: async (): Promise<EngineKind> => (await import('./python/engine.js')).python,
 };
 
 /** A framework that this program has an engine for. */

@@ -24,7 +24,11 @@ function tell(message: RuntimeMessage): void {
 async function main(): Promise<void> {
   const args = readArgs(process.argv.slice(2));
   const log = createLog({ level: args.logLevel, format: process.stderr.isTTY ? 'text' : 'json' });
-  const defaults: EngineOptions = { intraOpNumThreads: args.threads, libraryPath: args.tensorflowLibrary };
+  const defaults: EngineOptions = {
+    intraOpNumThreads: args.threads,
+    libraryPath: args.tensorflowLibrary,
+    ...args.options,
+  };
   const server = new ModelServer({
     name: 'sluice-runtime',
     version: '0.1.0',

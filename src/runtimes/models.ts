@@ -125,7 +125,8 @@ export class Models {
     await kind.importLibrary(this.defaults);
     const importedAt = performance.now();
     const { platform } = kind;
-    const engine = kind.create(this.defaults);
+    const log = this.log.with({ model: name, version: source.version });
+    const engine = kind.create(this.defaults, log);
     const loaded = await engine.load({ path: source.path }, options);
     const loadedAt = performance.now();
     try {
@@ -140,7 +141,6 @@ export class Models {
       warmUpMs: performance.now() - loadedAt,
     };
     this.metrics.load(name, report.loadMs / 1000);
-    const log = this.log.with({ model: name, version: source.version });
     log.info('model loaded', { ...report, device: loaded.device, notes: loaded.notes });
     const statistics = new ModelStatistics();
     const batcher = new Batcher({

@@ -18,6 +18,7 @@ import {
   revisionOf,
   slowCall,
 } from '../support/fleet-bench.js';
+import { artifactsAt, launcherOf } from '../support/launcher.js';
 import { leaseOf, predictionOf } from '../support/predictions.js';
 import { modelPath, RUNTIME_SCRIPT } from '../support/runtime.js';
 
@@ -250,17 +251,15 @@ test('a spare that dies is replaced, and is never handed out dead', async () => 
 });
 
 test('the sandbox says why a model does not load, and leaves no server behind', async () => {
-  const { artifact } = revisionOf('corrupt.onnx');
+  const corrupt = revisionOf('corrupt.onnx');
   const spares = makeSpares(0);
-  const sandbox = createSandbox(spares, {
-    locate: async (given) => ({ path: modelPath(given.files[0]?.path ?? ''), framework: 'onnx' }),
-  });
-  await expect(sandbox.withModel(artifact, async () => 'used')).rejects.toMatchObject({
+  const sandbox = createSandbox(launcherOf(spares, artifactsAt(modelPath)));
+  await expect(sandbox.withModel(corrupt, async () => 'used')).rejects.toMatchObject({
     code: 'invalid',
     message: expect.stringMatching(/.{10,}/),
   });
   expect(await childrenOfThisProcess()).toEqual([]);
-  const good = revisionOf('add.onnx').artifact;
+  const good = revisionOf('add.onnx');
   const broken = sandbox.withModel(good, async ({ signature, forward }) => {
     expect(signature.inputs.map(({ name }) => name)).toEqual(['a', 'b']);
     const reply = await ask(forward, { ...addCall, path: '/v2/models/{model}/infer' }).reply;

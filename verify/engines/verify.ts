@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { startGatewayProcess } from '../../tests/support/gateway-process.js';
 import type { Verification } from '../verification.js';
 import type { Part } from './part.js';
+import { mlflow } from './parts/mlflow.js';
 import { tensorflow } from './parts/tensorflow.js';
 
-const PARTS: Readonly<Record<string, Part>> = { tensorflow };
+const PARTS: Readonly<Record<string, Part>> = { tensorflow, mlflow };
 
 /** Kept between runs, beside the platform's own: environments are hundreds of megabytes. */
 const CACHE = join(homedir(), '.cache', 'sluice-verify');

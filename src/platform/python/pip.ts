@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { AppError, messageOf } from '../../errors.js';
 import { signalGroup, spawnGuarded } from '../guard.js';
-import { LineSplitter } from './lines.js';
+import { LineSplitter } from '../lines.js';
 
 /** The bare interpreter, as it describes itself. */
 export interface Interpreter {
