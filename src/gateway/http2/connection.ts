@@ -13,8 +13,10 @@ import { Sender } from './sender.js';
 import { ourSettings, readSettings } from './settings.js';
 import { Streams, type StreamsOptions } from './streams.js';
 
-/** How often the connection is looked at for stalls. */
+/** How often the connection is looked at for stalls, at most. */
 const TICK_MS = 1000;
+/** In how many looks a stall shows. */
+const STALL_TICKS = 4;
 /** How long a connection that was ended waits for the client to read the reason. */
 const LINGER_MS = 1000;
 /** The payload of the PING whose answer shows that the client has seen the first GOAWAY. */
@@ -32,6 +34,7 @@ export class Http2Connection implements FrameSink {
   private readonly streams: Streams;
   private readonly reader = new FrameReader(this);
   private readonly hpack: HpackDecoder;
+  private readonly tickMs: number;
   private readonly stallTicks: number;
   private block: HeaderBlock | undefined;
   private greeted = false;
@@ -52,7 +55,8 @@ export class Http2Connection implements FrameSink {
     this.sender = new Sender(socket);
     this.streams = new Streams(this.sender, options, () => this.endWhenDrained());
     this.hpack = new HpackDecoder(limits.maxHeaderListBytes);
-    this.stallTicks = Math.ceil(limits.stallMs / TICK_MS);
+    this.tickMs = Math.min(TICK_MS, limits.stallMs / STALL_TICKS);
+    this.stallTicks = Math.ceil(limits.stallMs / this.tickMs);
     socket.on('data', (chunk: Buffer) => this.read(chunk));
     socket.on('end', () => this.destroy());
     // the close that follows ends the streams
@@ -245,10 +249,10 @@ export class Http2Connection implements FrameSink {
     this.streams.closeAll();
   }
 
-  /** Looks at the connection every second for as long as anything is under way. */
+  /** Looks at the connection now and then, for as long as anything is under way. */
   private watch(): void {
     if (this.timer !== undefined || this.ended) return;
-    this.timer = setInterval(() => this.tick(), TICK_MS);
+    this.timer = setInterval(() => this.tick(), this.tickMs);
     this.timer.unref();
   }
 

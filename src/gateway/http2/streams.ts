@@ -156,7 +156,7 @@ export class Streams implements StreamHost {
     stream.receiver?.closed();
   }
 
-  /** Another second has passed: whose client owes something for longer than this hears of it. */
+  /** Time has passed: the streams whose client owes something for longer than this hear of it. */
   tick(stallTicks: number): void {
     this.ticks++;
     for (const stream of this.open.values()) {
