@@ -44,6 +44,7 @@ export class GrpcCall implements StreamReceiver {
   private inbox: Inbox | undefined;
   private ended = false;
   private headSent = false;
+  private paused = false;
   /** Answers wait for the client to take them: until then no more messages are taken from it. */
   private full = false;
   /** Settles when all that is being compressed was sent; undefined while messages may be sent as they come. */
@@ -76,10 +77,13 @@ export class GrpcCall implements StreamReceiver {
 
   /** Takes no more messages from the client, which has to wait when its window is full, until `resume`. */
   pause(): void {
-    this.inboxOf().hold();
+    if (!this.paused) this.inboxOf().hold();
+    this.paused = true;
   }
 
   resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
     this.inboxOf().release();
   }
 
