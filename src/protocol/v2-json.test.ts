@@ -101,7 +101,7 @@ describe('a refusal names the input, the value and the bound', () => {
   it.each([
     ['too few elements', 'FP32', [2, 2], '[1,2,3]', 'input "x": shape [2,2] holds 4 elements, data has 3'],
     ['ragged rows', 'FP32', [2, 2], '[[1,2,3],[4]]', '3 elements along dimension 1, not 2'],
-    ['rows nested too deep', 'FP32', [1], '[[1]]', 'element 0 is [1], expected'],
+    ['rows nested too deep', 'FP32', [1], '[[1]]', '1 elements along dimension 1, not any'],
     ['above INT8', 'INT8', [1], '[128]', 'element 0 is 128, out of range for INT8 (-128 to 127)'],
     ['below UINT64', 'UINT64', [1], '[-1]', 'element 0 is -1, out of range for UINT64 (0 to 18446744073709551615)'],
     ['above INT64', 'INT64', [1], '[9223372036854775808]', 'is 9223372036854775808, out of range for INT64'],

@@ -1,8 +1,10 @@
-import { AppError, messageOf } from '../errors.js';
+/** Reads the JSON bodies of the Open Inference Protocol's REST form, with the binary tensor extension. */
+import { AppError } from '../errors.js';
 import { DATATYPES, type Datatype, isDatatype } from './datatypes.js';
-import { quoteNonFinite } from './exact-integers.js';
 import type { InferRequest, InferResponse, Parameters, RequestedOutput } from './infer.js';
-import { exactDataOf, tensorFromJson } from './json-decode.js';
+import { readNumbers } from './json/numbers.js';
+import { JsonScanner } from './json/scanner.js';
+import { readTensorData } from './json/tensor-data.js';
 import type { Signature } from './signature.js';
 import { type Tensor, tensorFromBytes } from './tensor.js';
 import { rawInput } from './v2-raw.js';
@@ -21,25 +23,19 @@ export interface ParseOptions {
 /** Reads the body of an infer request; throws `invalid` naming the input, the value and the bound. */
 export function parseInferRequest(body: Buffer, options: ParseOptions = {}): InferRequest {
   if (options.headerLength === 0) return rawInput(body, options.signature);
-  const { root, text } = parseRoot(body, options.headerLength);
-  const inputs = readTensors(root, text, 'inputs', body, options.headerLength);
-  return {
-    id: readId(root.id),
-    parameters: readParameters(root, 'the request'),
-    inputs,
-    outputs: readOutputs(root),
-  };
+  const root = new RootReader(body, options.headerLength, 'inputs').read();
+  return { id: root.id, parameters: root.parameters, inputs: root.tensors, outputs: readOutputs(root.others.outputs) };
 }
 
 /** Reads the body of an infer response, as a client does. */
 export function parseInferResponse(body: Buffer, options: { headerLength?: number | undefined } = {}): InferResponse {
-  const { root, text } = parseRoot(body, options.headerLength);
-  const version = root.model_version;
+  const { id, tensors, others } = new RootReader(body, options.headerLength, 'outputs').read();
+  const version = others.model_version;
   return {
-    modelName: String(root.model_name ?? ''),
+    modelName: String(others.model_name ?? ''),
     modelVersion: version === undefined ? undefined : String(version),
-    id: readId(root.id),
-    outputs: readTensors(root, text, 'outputs', body, options.headerLength),
+    id,
+    outputs: tensors,
   };
 }
 
@@ -50,81 +46,177 @@ export function parseHeaderLength(value: string | undefined): number | undefined
   throw new AppError('invalid', `header ${HEADER_LENGTH} is "${value.slice(0, 40)}", expected a count of bytes`);
 }
 
-type Json = Record<string, unknown>;
-
-function parseRoot(body: Buffer, headerLength: number | undefined): { root: Json; text: string } {
-  const size = headerLength ?? body.length;
-  if (size > body.length) {
-    throw new AppError('invalid', `header ${HEADER_LENGTH} is ${size}, more than the body's ${body.length} bytes`);
-  }
-  let text = body.toString('utf8', 0, size);
-  let root: unknown;
-  try {
-    root = JSON.parse(text);
-  } catch (error) {
-    const quoted = quoteNonFinite(text);
-    if (quoted === undefined) throw notJson(error);
-    text = quoted;
-    try {
-      root = JSON.parse(text);
-    } catch {
-      throw notJson(error);
-    }
-  }
-  if (!isObject(root)) throw new AppError('invalid', 'the body is not a JSON object');
-  return { root, text };
+interface Root {
+  readonly id: string | undefined;
+  readonly parameters: Parameters;
+  readonly tensors: Tensor[];
+  /** What else the object holds that somebody may ask for. */
+  readonly others: Readonly<Record<string, unknown>>;
 }
 
-function notJson(error: unknown): AppError {
-  return new AppError('invalid', `the body is not JSON: ${messageOf(error)}`);
-}
+/** Members of the body's object that are read as values; what is not known is passed over. */
+const KEPT = new Set(['model_name', 'model_version', 'outputs', 'inputs']);
 
-function readTensors(
-  root: Json,
-  text: string,
-  list: 'inputs' | 'outputs',
-  body: Buffer,
-  headerLength: number | undefined,
-): Tensor[] {
-  const items = root[list];
-  if (!Array.isArray(items)) throw new AppError('invalid', `"${list}" is missing or not an array`);
-  const tensors: Tensor[] = [];
-  const end = body.length;
-  let at = headerLength ?? end;
-  for (let i = 0; i < items.length; i++) {
-    const item: unknown = items[i];
-    if (!isObject(item)) throw new AppError('invalid', `${list}[${i}] is not an object`);
-    const name = readName(item, `${list}[${i}]`);
-    for (const other of tensors) {
-      if (other.name === name) throw new AppError('invalid', `input "${name}" is given twice`);
+const NO_PARAMETERS: Parameters = Object.freeze({});
+const NO_OTHERS: Root['others'] = Object.freeze({});
+
+const COMMA = 0x2c;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+
+/** Reads one body: its JSON from front to back, its binary tensors as they are named. */
+class RootReader {
+  private readonly json: JsonScanner;
+  private binaryAt: number;
+
+  constructor(
+    private readonly body: Buffer,
+    headerLength: number | undefined,
+    private readonly list: 'inputs' | 'outputs',
+  ) {
+    const size = headerLength ?? body.length;
+    if (size > body.length) {
+      throw new AppError('invalid', `header ${HEADER_LENGTH} is ${size}, more than the body's ${body.length} bytes`);
     }
-    const datatype = readDatatype(item, name);
-    const shape = readShape(item, name);
-    const parameters = item.parameters === undefined ? undefined : readParameters(item, `input "${name}"`);
-    const size = parameters?.binary_data_size;
-    if (parameters?.shared_memory_region !== undefined) {
+    this.json = new JsonScanner(body, 0, size);
+    this.binaryAt = size;
+  }
+
+  read(): Root {
+    const { json, list } = this;
+    let id: string | undefined;
+    let parameters = NO_PARAMETERS;
+    let tensors: Tensor[] | undefined;
+    let others: Record<string, unknown> | undefined;
+    if (json.peek() !== OPEN_OBJECT) {
+      json.skip();
+      throw new AppError('invalid', 'the body is not a JSON object');
+    }
+    eachMember(json, (key) => {
+      if (key === list) {
+        if (tensors) throw new AppError('invalid', `"${list}" is given twice`);
+        tensors = this.tensors();
+      } else if (key === 'id') id = readId(json.value());
+      else if (key === 'parameters') parameters = readParameters(json.value(), 'the request');
+      else if (KEPT.has(key)) {
+        others ??= {};
+        others[key] = json.value();
+      } else json.skip();
+    });
+    if (json.peek() !== -1) throw json.unexpected('the end');
+    if (!tensors) throw new AppError('invalid', `"${list}" is missing or not an array`);
+    const rest = this.body.length - this.binaryAt;
+    if (rest > 0) {
+      throw new AppError(
+        'invalid',
+        `the body has ${rest} bytes of binary data more than its tensors' binary_data_size say`,
+      );
+    }
+    return { id, parameters, tensors, others: others ?? NO_OTHERS };
+  }
+
+  private tensors(): Tensor[] {
+    const { json, list } = this;
+    if (!json.accept(OPEN_ARRAY)) throw new AppError('invalid', `"${list}" is missing or not an array`);
+    const tensors: Tensor[] = [];
+    if (json.accept(CLOSE_ARRAY)) return tensors;
+    do {
+      const tensor = this.tensor(`${list}[${tensors.length}]`);
+      for (const other of tensors) {
+        if (other.name === tensor.name) throw new AppError('invalid', `input "${tensor.name}" is given twice`);
+      }
+      tensors.push(tensor);
+    } while (json.accept(COMMA));
+    json.expect(CLOSE_ARRAY);
+    return tensors;
+  }
+
+  private tensor(where: string): Tensor {
+    const { json } = this;
+    if (json.peek() !== OPEN_OBJECT) throw new AppError('invalid', `${where} is not an object`);
+    let name: unknown;
+    let datatype: unknown;
+    let shape: unknown;
+    let parameters: unknown;
+    let dataAt = -1;
+    let data: Tensor | undefined;
+    eachMember(json, (key) => {
+      if (key === 'name') name = json.value();
+      else if (key === 'datatype') datatype = json.value();
+      else if (key === 'shape') shape = readSizes(json) ?? json.value();
+      else if (key === 'parameters') parameters = json.value();
+      else if (key !== 'data') json.skip();
+      else {
+        json.peek();
+        dataAt = json.at;
+        // as nearly everybody writes it: what the data are comes before them, and one pass is enough
+        if (typeof name === 'string' && isDatatype(datatype) && Array.isArray(shape)) {
+          data = this.data(name, datatype, readShape(shape, name));
+        } else json.skip();
+      }
+    });
+    const knownName = readName(name, where);
+    const knownDatatype = readDatatype(datatype, knownName);
+    const knownShape = readShape(shape, knownName);
+    if (parameters !== undefined) {
+      const binary = this.binary(knownName, parameters, dataAt !== -1);
+      if (binary) return tensorFromBytes(knownName, knownDatatype, knownShape, binary);
+    }
+    if (dataAt === -1) throw new AppError('invalid', `input "${knownName}" has no "data"`);
+    // a member given twice counts as it was given last
+    if (data?.name === knownName && data.datatype === knownDatatype && data.shape === shape) return data;
+    const after = json.at;
+    json.at = dataAt;
+    data = this.data(knownName, knownDatatype, knownShape);
+    json.at = after;
+    return data;
+  }
+
+  private data(name: string, datatype: Datatype, shape: readonly number[]): Tensor {
+    if (this.json.peek() !== OPEN_ARRAY) throw new AppError('invalid', `input "${name}": "data" is not an array`);
+    return readTensorData(this.json, name, datatype, shape);
+  }
+
+  /** The bytes of a binary tensor; undefined for one whose data are JSON. */
+  private binary(name: string, given: unknown, hasData: boolean): Buffer | undefined {
+    const parameters = readParameters(given, `input "${name}"`);
+    const size = parameters.binary_data_size;
+    if (parameters.shared_memory_region !== undefined) {
       throw new AppError('unsupported', `input "${name}": shared memory regions are not supported; send the data`);
     }
-    if (size !== undefined) {
-      if (item.data !== undefined) {
-        throw new AppError('invalid', `input "${name}" has both "data" and parameters.binary_data_size`);
-      }
-      at = checkBinary(name, size, at, end);
-      tensors.push(tensorFromBytes(name, datatype, shape, body.subarray(at - (size as number), at)));
-      continue;
-    }
-    const data = item.data;
-    if (data === undefined) throw new AppError('invalid', `input "${name}" has no "data"`);
-    if (!Array.isArray(data)) throw new AppError('invalid', `input "${name}": "data" is not an array`);
-    tensors.push(tensorFromJson({ name, exactData: () => exactDataOf(text, list, i) }, datatype, shape, data));
+    if (size === undefined) return undefined;
+    if (hasData) throw new AppError('invalid', `input "${name}" has both "data" and parameters.binary_data_size`);
+    const at = this.binaryAt;
+    this.binaryAt = checkBinary(name, size, at, this.body.length);
+    return this.body.subarray(at, this.binaryAt);
   }
-  if (at !== end) {
-    throw new AppError(
-      'invalid',
-      `the body has ${end - at} bytes of binary data more than its tensors' binary_data_size say`,
-    );
+}
+
+/** Calls `member` at the value of each member of an object; it must read the value, or skip it. */
+function eachMember(json: JsonScanner, member: (key: string) => void): void {
+  json.expect(OPEN_OBJECT);
+  if (json.accept(CLOSE_OBJECT)) return;
+  do {
+    const key = json.string();
+    json.expect(0x3a);
+    member(key);
+  } while (json.accept(COMMA));
+  json.expect(CLOSE_OBJECT);
+}
+
+const sizes = new Float64Array(16);
+
+/** A plain array of a few numbers; undefined, and nothing passed over, when it is something else. */
+function readSizes(json: JsonScanner): number[] | undefined {
+  const start = json.at;
+  if (json.accept(OPEN_ARRAY)) {
+    const count = json.peek() === CLOSE_ARRAY ? 0 : readNumbers(json, sizes, sizes.length, false);
+    if (json.accept(CLOSE_ARRAY)) return Array.from(sizes.subarray(0, count));
   }
-  return tensors;
+  json.at = start;
+  return undefined;
 }
 
 /** Where this binary tensor ends; `at` is where it starts. */
@@ -143,17 +235,16 @@ function checkBinary(name: string, size: unknown, at: number, end: number): numb
   return at + size;
 }
 
-function readOutputs(root: Json): RequestedOutput[] | undefined {
-  const items = root.outputs;
+function readOutputs(items: unknown): RequestedOutput[] | undefined {
   if (items === undefined || items === null) return undefined;
   if (!Array.isArray(items)) throw new AppError('invalid', '"outputs" is not an array');
   if (items.length === 0) return undefined;
   const outputs: RequestedOutput[] = [];
   items.forEach((item: unknown, i) => {
     if (!isObject(item)) throw new AppError('invalid', `outputs[${i}] is not an object`);
-    const name = readName(item, `outputs[${i}]`);
+    const name = readName(item.name, `outputs[${i}]`);
     if (outputs.some((other) => other.name === name)) throw new AppError('invalid', `output "${name}" is asked twice`);
-    const parameters = readParameters(item, `output "${name}"`);
+    const parameters = readParameters(item.parameters, `output "${name}"`);
     for (const key of ['classification', 'shared_memory_region']) {
       if (parameters[key] !== undefined && parameters[key] !== 0) {
         throw new AppError('unsupported', `output "${name}": the parameter "${key}" is not supported`);
@@ -170,21 +261,18 @@ function readId(value: unknown): string | undefined {
   return value;
 }
 
-function readName(item: Json, where: string): string {
-  const name = item.name;
+function readName(name: unknown, where: string): string {
   if (typeof name !== 'string' || name === '') throw new AppError('invalid', `${where} has no "name"`);
   return name;
 }
 
-function readDatatype(item: Json, name: string): Datatype {
-  const datatype = item.datatype;
+function readDatatype(datatype: unknown, name: string): Datatype {
   if (isDatatype(datatype)) return datatype;
   const given = datatype === undefined ? 'missing' : (JSON.stringify(datatype) ?? '').slice(0, 60);
   throw new AppError('invalid', `input "${name}": datatype is ${given}, expected one of ${DATATYPES.join(', ')}`);
 }
 
-function readShape(item: Json, name: string): number[] {
-  const shape = item.shape;
+function readShape(shape: unknown, name: string): number[] {
   if (!Array.isArray(shape)) throw new AppError('invalid', `input "${name}": "shape" is missing or not an array`);
   for (let i = 0; i < shape.length; i++) {
     const size: unknown = shape[i];
@@ -195,15 +283,12 @@ function readShape(item: Json, name: string): number[] {
   return shape as number[];
 }
 
-const NO_PARAMETERS: Parameters = Object.freeze({});
-
-function readParameters(item: Json, where: string): Parameters {
-  const parameters = item.parameters;
+function readParameters(parameters: unknown, where: string): Parameters {
   if (parameters === undefined || parameters === null) return NO_PARAMETERS;
   if (!isObject(parameters)) throw new AppError('invalid', `"parameters" of ${where} is not an object`);
   return parameters;
 }
 
-function isObject(value: unknown): value is Json {
+function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

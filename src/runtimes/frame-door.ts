@@ -12,7 +12,8 @@ import {
   FrameReader,
   FrameWriter,
 } from '../protocol/frames.js';
-import { failure, JSON_HEADERS, type ModelServer, type RuntimeResponse } from './server.js';
+import { failure, JSON_HEADERS, type RuntimeResponse } from './message.js';
+import type { ModelServer } from './server.js';
 
 /** What a frame may hold besides its body. */
 const FRAME_OVERHEAD_BYTES = 12 + 0xffff;
@@ -79,15 +80,16 @@ function serve(server: ModelServer, socket: net.Socket, writer: FrameWriter, max
       socket.resume();
     });
   };
-  const request = async ({ id, meta, body }: Frame) => {
+  const request = ({ id, meta, body }: Frame) => {
     const signal = { aborted: false };
     try {
       const { method, path, headers = NO_HEADERS } = asRequestMeta(meta);
       if (inFlight.has(id)) throw new AppError('invalid', `a request of id ${id} is already in flight`);
       inFlight.set(id, signal);
-      const response = await server.handle({ method, path, headers, body, signal });
-      inFlight.delete(id);
-      if (!signal.aborted) respond(id, response);
+      server.handle({ method, path, headers, body, signal }, (response) => {
+        inFlight.delete(id);
+        if (!signal.aborted) respond(id, response);
+      });
     } catch (error) {
       respond(id, failure(error));
     }
@@ -99,7 +101,7 @@ function serve(server: ModelServer, socket: net.Socket, writer: FrameWriter, max
   const reader = new FrameReader(
     maxBodyBytes + FRAME_OVERHEAD_BYTES,
     (frame) => {
-      if (frame.type === FRAME_REQUEST) void request(frame);
+      if (frame.type === FRAME_REQUEST) request(frame);
       else if (frame.type === FRAME_CANCEL) cancel(frame.id);
     },
     (id, type, frameBytes) => {

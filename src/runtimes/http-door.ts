@@ -1,7 +1,8 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Door, tooLarge } from './frame-door.js';
-import { failure, type ModelServer, type RuntimeResponse } from './server.js';
+import { failure, type RuntimeResponse } from './message.js';
+import type { ModelServer } from './server.js';
 
 /** A client must have sent its headers, and then its whole request, within these. */
 const HEADERS_TIMEOUT_MS = 15_000;
@@ -34,7 +35,7 @@ export async function openHttpDoor(
       readBody(request, maxBodyBytes, (body) => {
         if (typeof body === 'number') return reply(failure(tooLarge(body, maxBodyBytes)), false);
         const { method = 'GET', url = '/', headers } = request;
-        void server.handle({ method, path: url, headers, body, signal }).then((answer) => reply(answer, true));
+        server.handle({ method, path: url, headers, body, signal }, (answer) => reply(answer, true));
       });
     },
   );

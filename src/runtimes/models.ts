@@ -1,9 +1,12 @@
 import { AppError, asAppError } from '../errors.js';
 import type { Log } from '../log.js';
+import { Batcher } from './batching/batcher.js';
+import { readBatchPolicy } from './batching/policy.js';
 import type { Engine, EngineOptions, Loaded } from './engine.js';
 import type { FindEngine } from './engines.js';
 import type { RuntimeMetrics } from './metrics.js';
-import { Schedule } from './schedule.js';
+import { ModelStatistics } from './statistics.js';
+import { warmUp } from './warm-up.js';
 
 /** Where a model comes from and what it is to be called. */
 export interface ModelSource {
@@ -23,7 +26,14 @@ export interface LoadedModel {
   readonly platform: string;
   readonly loaded: Loaded;
   readonly engine: Engine;
-  readonly schedule: Schedule;
+  readonly batcher: Batcher;
+  readonly statistics: ModelStatistics;
+}
+
+/** What a load took, in milliseconds. */
+export interface LoadReport {
+  readonly loadMs: number;
+  readonly warmUpMs: number;
 }
 
 /** A line of the repository index. */
@@ -72,6 +82,10 @@ export class Models {
     return [...this.loaded.keys()];
   }
 
+  all(): LoadedModel[] {
+    return [...this.loaded.values()];
+  }
+
   index(): ModelState[] {
     return [...this.states.values()];
   }
@@ -82,35 +96,55 @@ export class Models {
   }
 
   /** Loads a model. One of this name that answers goes on answering until the new one does, and if that one fails. */
-  load(source: ModelSource): Promise<LoadedModel> {
+  load(source: ModelSource): Promise<LoadReport> {
     return this.inTurn(source.name, async () => {
-      const started = performance.now();
       const old = this.loaded.get(source.name);
       if (!old) this.setState(source, 'LOADING', '');
-      let engine: Engine;
-      let platform: string;
-      let loaded: Loaded;
       try {
-        const kind = await this.findEngine(source.framework);
-        platform = kind.platform;
-        engine = kind.create(this.defaults);
-        loaded = await engine.load({ path: source.path }, source.options);
+        const { model, report } = await this.open(source);
+        this.loaded.set(source.name, model);
+        this.sources.set(source.name, source);
+        this.setState(source, 'READY', '');
+        if (old) await this.release(old);
+        return report;
       } catch (error) {
         const failure = asAppError(error);
         if (!old) this.setState(source, 'UNAVAILABLE', failure.message);
         throw failure;
       }
-      const schedule = new Schedule((seconds) => this.metrics.inference(source.name, seconds));
-      const model = { source, platform, loaded, engine, schedule };
-      this.loaded.set(source.name, model);
-      this.sources.set(source.name, source);
-      this.setState(source, 'READY', '');
-      const ms = performance.now() - started;
-      this.metrics.load(source.name, ms / 1000);
-      this.log.info('model loaded', { model: source.name, version: source.version, ms: Math.round(ms * 10) / 10 });
-      if (old) await this.release(old);
-      return model;
     });
+  }
+
+  private async open(source: ModelSource): Promise<{ model: LoadedModel; report: LoadReport }> {
+    const { name, options } = source;
+    const policy = readBatchPolicy(options);
+    const began = performance.now();
+    const { platform, create } = await this.findEngine(source.framework);
+    const engine = create(this.defaults);
+    const loaded = await engine.load({ path: source.path }, options);
+    const loadedAt = performance.now();
+    try {
+      await warmUp(engine, loaded, options);
+    } catch (error) {
+      await engine.unload();
+      throw error;
+    }
+    const report = { loadMs: loadedAt - began, warmUpMs: performance.now() - loadedAt };
+    this.metrics.load(name, report.loadMs / 1000);
+    const log = this.log.with({ model: name, version: source.version });
+    log.info('model loaded', { ...report, device: loaded.device, notes: loaded.notes });
+    const statistics = new ModelStatistics();
+    const batcher = new Batcher({
+      engine,
+      loaded,
+      policy,
+      onRun: ({ rows, ms }) => {
+        statistics.ran(rows, ms);
+        this.metrics.inference(name, ms / 1000);
+      },
+      onRefusal: (reason) => log.warn('requests are not joined into batches any more', { reason }),
+    });
+    return { model: { source, platform, loaded, engine, batcher, statistics }, report };
   }
 
   /** Unloads a model once what is in flight has ended; new requests do not find it from now on. */
@@ -125,7 +159,7 @@ export class Models {
   }
 
   private async release(model: LoadedModel): Promise<void> {
-    await model.schedule.whenIdle();
+    await model.batcher.whenIdle();
     await model.engine.unload();
   }
 

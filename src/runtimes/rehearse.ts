@@ -1,6 +1,7 @@
 import { createLog } from '../log.js';
 import type { RehearsableKind } from './engine.js';
-import { JSON_HEADERS, ModelServer } from './server.js';
+import { JSON_HEADERS, type RuntimeResponse } from './message.js';
+import { ModelServer } from './server.js';
 
 const NAME = 'rehearsal';
 const INPUT = { name: 'x', datatype: 'FP32', shape: [1], data: [1] };
@@ -20,14 +21,12 @@ export async function rehearse(kind: RehearsableKind): Promise<void> {
     allowLoad: true,
     log: createLog({ level: 'silent', format: 'json' }),
   });
-  const ask = (method: string, path: string, body: object) =>
-    server.handle({
-      method,
-      path,
-      headers: JSON_HEADERS,
-      body: Buffer.from(JSON.stringify(body)),
-      signal: { aborted: false },
-    });
+  const ask = (method: string, path: string, content: object) => {
+    const body = Buffer.from(JSON.stringify(content));
+    return new Promise<RuntimeResponse>((resolve) =>
+      server.handle({ method, path, headers: JSON_HEADERS, body, signal: { aborted: false } }, resolve),
+    );
+  };
   await ask('POST', `/v2/repository/models/${NAME}/load`, { parameters: { path: NAME } });
   for (let time = 0; time < TIMES; time++) await ask('POST', `/v2/models/${NAME}/infer`, { inputs: [INPUT] });
   await ask('POST', `/v2/repository/models/${NAME}/unload`, {});

@@ -1,31 +1,13 @@
-import { AppError, asAppError, WIRE } from '../errors.js';
+import { AppError } from '../errors.js';
 import type { Log } from '../log.js';
-import { type InferRequest, wantsBinary } from '../protocol/infer.js';
-import { HEADER_LENGTH, parseHeaderLength, parseInferRequest } from '../protocol/v2-json.js';
-import { printInferResponse } from '../protocol/v2-print.js';
-import { checkInputs, checkOutputs } from './check.js';
+import type { TensorSpec } from '../protocol/signature.js';
 import type { EngineOptions } from './engine.js';
 import type { FindEngine } from './engines.js';
+import { infer } from './infer.js';
+import { failure, json, type Respond, type RuntimeRequest, type RuntimeResponse } from './message.js';
 import { createMetrics, type RuntimeMetrics } from './metrics.js';
 import { type LoadedModel, type ModelSource, Models } from './models.js';
-import { type Route, routeOf } from './routes.js';
-import type { Cancellation } from './schedule.js';
-
-/** A request, whichever door it came through. Header names in lower case. */
-export interface RuntimeRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: Buffer;
-  /** Aborted when the one who asked has gone: work that has not started is then dropped. */
-  readonly signal: Cancellation;
-}
-
-export interface RuntimeResponse {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
-}
+import { type InferRoute, type Route, routeOf } from './routes.js';
 
 export interface ServerOptions {
   /** What server metadata says. */
@@ -41,11 +23,7 @@ export interface ServerOptions {
   readonly log: Log;
 }
 
-/** The headers of every plain JSON answer: one object, so that a door may know it by identity. */
-export const JSON_HEADERS: Readonly<Record<string, string>> = Object.freeze({ 'content-type': 'application/json' });
-
-const EXTENSIONS = ['binary_tensor_data', 'model_repository'];
-const NO_BODY = Buffer.alloc(0);
+const EXTENSIONS = ['binary_tensor_data', 'model_repository', 'model_configuration', 'statistics'];
 
 /** The Open Inference Protocol over the models of this process, without any transport. Never throws from `handle`. */
 export class ModelServer {
@@ -65,12 +43,11 @@ export class ModelServer {
     return !this.draining && this.models.count > 0;
   }
 
-  async handle(request: RuntimeRequest): Promise<RuntimeResponse> {
-    try {
-      return await this.answer(routeOf(request.method, request.path), request);
-    } catch (error) {
-      return failure(error);
-    }
+  /** Answers a request, once. */
+  handle(request: RuntimeRequest, respond: Respond): void {
+    const route = routeOf(request.method, request.path);
+    if (route.kind === 'infer') this.infer(route, request, respond);
+    else this.answer(route, request).then(respond, (error: unknown) => respond(failure(error)));
   }
 
   /** Refuses new work from now on; resolves true once what is in flight has been answered, false after `timeoutMs`. */
@@ -86,28 +63,28 @@ export class ModelServer {
     });
   }
 
-  private async answerInfer(name: string, version: string | undefined, request: RuntimeRequest) {
-    this.inFlight++;
-    let known = '';
-    let response: RuntimeResponse;
+  private infer(route: InferRoute, request: RuntimeRequest, respond: Respond): void {
+    let model: LoadedModel;
     try {
       this.refuseWhileDraining();
-      const model = this.models.get(name, version);
-      known = model.source.name;
-      response = await infer(model, request);
+      model = this.models.get(route.model, route.version);
     } catch (error) {
-      response = failure(error);
+      const response = failure(error);
+      this.metrics.request('', response.status);
+      respond(response);
+      return;
     }
-    this.inFlight--;
-    this.metrics.request(known, response.status);
-    if (this.inFlight === 0) for (const wake of this.waiting.splice(0)) wake();
-    return response;
+    this.inFlight++;
+    infer(model, route.codec, request, (response) => {
+      this.inFlight--;
+      this.metrics.request(model.source.name, response.status);
+      respond(response);
+      if (this.inFlight === 0) for (const wake of this.waiting.splice(0)) wake();
+    });
   }
 
-  private async answer(route: Route, request: RuntimeRequest): Promise<RuntimeResponse> {
+  private async answer(route: Exclude<Route, InferRoute>, request: RuntimeRequest): Promise<RuntimeResponse> {
     switch (route.kind) {
-      case 'infer':
-        return this.answerInfer(route.model, route.version, request);
       case 'server':
         return json({ name: this.options.name, version: this.options.version, extensions: EXTENSIONS });
       case 'live':
@@ -129,12 +106,16 @@ export class ModelServer {
       }
       case 'metadata':
         return json(this.metadata(this.models.get(route.model, route.version)));
+      case 'statistics':
+        return json({ model_stats: this.statistics(route.model, route.version) });
+      case 'config':
+        return json(configOf(this.models.get(route.model, route.version)));
       case 'load': {
         this.refuseWhileDraining();
         this.refuseUnlessLoadable();
         const last = this.models.sourceOf(route.model);
-        await this.models.load(readSource(route.model, request.body, this.options.framework, last));
-        return json({});
+        const report = await this.models.load(readSource(route.model, request.body, this.options.framework, last));
+        return json({ load_ms: report.loadMs, warm_up_ms: report.warmUpMs });
       }
       case 'unload':
         this.refuseUnlessLoadable();
@@ -145,14 +126,20 @@ export class ModelServer {
     }
   }
 
-  private metadata({ source, platform, loaded: { signature } }: LoadedModel) {
+  private metadata({ source, platform, loaded: { signature, device, notes } }: LoadedModel) {
     return {
       name: source.name,
       ...(source.version === undefined ? {} : { versions: [source.version] }),
       platform,
       inputs: signature.inputs,
       outputs: signature.outputs,
+      properties: { device, ...(notes.length > 0 ? { notes: notes.join(' ') } : {}) },
     };
+  }
+
+  private statistics(name: string | undefined, version: string | undefined) {
+    const models = name === undefined ? this.models.all() : [this.models.get(name, version)];
+    return models.map(({ source, statistics }) => statistics.print(source.name, source.version));
   }
 
   private index(body: Buffer) {
@@ -170,34 +157,26 @@ export class ModelServer {
   }
 }
 
-async function infer(model: LoadedModel, request: RuntimeRequest): Promise<RuntimeResponse> {
-  const { source, loaded, engine, schedule } = model;
-  const { signature } = loaded;
-  const headerLength = parseHeaderLength(header(request, HEADER_LENGTH));
-  const asked = parseInferRequest(request.body, { headerLength, signature });
-  const names = asked.outputs?.map((output) => output.name);
-  checkInputs(signature, asked.inputs, loaded.dimensionNames);
-  if (names) checkOutputs(signature, names);
-  const call = { inputs: asked.inputs, outputs: names, signature: undefined };
-  const outputs = await schedule.submit(request.signal, () => engine.infer(call));
-  const response = { modelName: source.name, modelVersion: source.version, id: asked.id, outputs };
-  const printed = printInferResponse(response, binaryChoice(asked));
-  if (printed.headerLength === undefined) return { status: 200, headers: JSON_HEADERS, body: printed.body };
-  const headers = { 'content-type': 'application/octet-stream', [HEADER_LENGTH]: String(printed.headerLength) };
-  return { status: 200, headers, body: printed.body };
-}
-
-const never = () => false;
-
-/** Asked for once a tensor; most requests ask for no binary at all. */
-function binaryChoice(request: InferRequest): (output: string) => boolean {
-  if (request.outputs === undefined && request.parameters.binary_data_output === undefined) return never;
-  return (output) => wantsBinary(request, output);
-}
-
-function header(request: RuntimeRequest, name: string): string | undefined {
-  const value = request.headers[name];
-  return Array.isArray(value) ? value[0] : value;
+/** What the model configuration extension tells, as far as it means something here. */
+function configOf({ source, platform, loaded, batcher }: LoadedModel) {
+  const tensor = ({ name, datatype, shape }: TensorSpec) => ({
+    name,
+    data_type: `TYPE_${datatype === 'BYTES' ? 'STRING' : datatype}`,
+    dims: loaded.batchable ? shape.slice(1) : shape,
+  });
+  return {
+    name: source.name,
+    platform,
+    backend: source.framework,
+    max_batch_size: loaded.batchable ? batcher.policy.maxRows : 0,
+    input: loaded.signature.inputs.map(tensor),
+    output: loaded.signature.outputs.map(tensor),
+    instance_group: [{ count: loaded.lanes, kind: loaded.device === 'cpu' ? 'KIND_CPU' : 'KIND_GPU' }],
+    dynamic_batching: {
+      preferred_batch_size: batcher.policy.preferredRows,
+      max_queue_delay_microseconds: Math.round(batcher.policy.delayMs * 1000),
+    },
+  };
 }
 
 /** Where a load request says the model is. Without a path, it is a reload of what was loaded under this name before. */
@@ -236,19 +215,4 @@ function readObject(body: Buffer): Readonly<Record<string, unknown>> {
   }
   if (typeof root === 'object' && root !== null && !Array.isArray(root)) return root as Record<string, unknown>;
   throw new AppError('invalid', 'the body is not a JSON object');
-}
-
-function json(value: unknown, status = 200): RuntimeResponse {
-  return { status, headers: JSON_HEADERS, body: Buffer.from(JSON.stringify(value), 'utf8') };
-}
-
-/** Any thrown value as the protocol's error answer. */
-export function failure(thrown: unknown): RuntimeResponse {
-  const error = asAppError(thrown);
-  const retryAfter = error.retryAfterSec === undefined ? {} : { 'retry-after': String(error.retryAfterSec) };
-  return {
-    status: WIRE[error.code].http,
-    headers: error.retryAfterSec === undefined ? JSON_HEADERS : { ...JSON_HEADERS, ...retryAfter },
-    body: error.code === 'cancelled' ? NO_BODY : Buffer.from(JSON.stringify({ error: error.message }), 'utf8'),
-  };
 }

@@ -27,6 +27,7 @@ describe('a model server', () => {
         { name: 'label', datatype: 'INT64', shape: [-1] },
         { name: 'probabilities', datatype: 'FP32', shape: [-1, 10] },
       ],
+      properties: { device: 'cpu' },
     });
     expect(await (await post(`${url}/v2/models/m/versions/3/infer`, digits)).json()).toMatchObject({
       model_name: 'm',
@@ -101,6 +102,55 @@ describe('a model server', () => {
     expect(text).toContain('sluice_runtime_requests_total{model="g",status="500"} 1');
     expect(text).toContain('sluice_runtime_inference_seconds_bucket{le="0.0001",model="g"}');
     expect(text).toContain('sluice_runtime_in_flight 0');
+  });
+
+  it('tells its statistics, and what is configured', async () => {
+    const { url } = await startRuntime(['--model', modelPath('digits.onnx'), '--name', 'm', '--version', '7']);
+    for (let i = 0; i < 3; i++) await (await post(`${url}/v2/models/m/infer`, digits)).arrayBuffer();
+    await (await post(`${url}/v2/models/m/infer`, inferBody('X', 'FP32', [1, 3], [1, 2, 3]))).arrayBuffer();
+    const { model_stats } = (await (await fetch(`${url}/v2/models/m/stats`)).json()) as { model_stats: unknown[] };
+    expect(model_stats).toMatchObject([
+      {
+        name: 'm',
+        version: '7',
+        inference_count: 3,
+        execution_count: 3,
+        inference_stats: {
+          success: { count: 3 },
+          fail: { count: 1 },
+          queue: { count: 3 },
+          compute_infer: { count: 3 },
+        },
+        batch_stats: [{ batch_size: 1, compute_infer: { count: 3 } }],
+      },
+    ]);
+    expect(await (await fetch(`${url}/v2/models/stats`)).json()).toMatchObject({ model_stats: [{ name: 'm' }] });
+    expect(await (await fetch(`${url}/v2/models/m/config`)).json()).toMatchObject({
+      name: 'm',
+      backend: 'onnx',
+      max_batch_size: 32,
+      input: [{ name: 'X', data_type: 'TYPE_FP32', dims: [64] }],
+      dynamic_batching: { preferred_batch_size: [], max_queue_delay_microseconds: 0 },
+    });
+  });
+
+  it('warms a model up before it is ready, and refuses one that cannot answer', async () => {
+    const { url } = await startRuntime();
+    const load = async (warmup: unknown) => {
+      const parameters = { path: modelPath('digits.onnx'), options: { warmup } };
+      const answer = await post(`${url}/v2/repository/models/m/load`, JSON.stringify({ parameters }));
+      return [answer.status, await answer.json()];
+    };
+    expect(await load([{ rows: 4 }, JSON.parse(digits)])).toEqual([
+      200,
+      { load_ms: expect.any(Number), warm_up_ms: expect.any(Number) },
+    ]);
+    const wrong = { inputs: [{ name: 'X', datatype: 'FP32', shape: [1, 1], data: [1] }] };
+    expect(await load([{ rows: 1 }, wrong])).toEqual([
+      400,
+      { error: expect.stringContaining('warmup[1] failed: input "X" has shape [1,1]') },
+    ]);
+    expect(await load([{ rows: 0 }])).toEqual([400, { error: expect.stringContaining('rows is 0') }]);
   });
 
   it('answers binary with binary', async () => {
