@@ -20,7 +20,7 @@ export interface CallReceiver {
   message(bytes: Buffer): void;
   /** The client has sent all its messages. */
   end(): void;
-  /** The client gave the call up, is gone, or broke the rules: whatever is done for it is of no use. */
+  /** The client gave up, is gone, or broke the rules, or a method of this threw: what is under way is of no use. */
   cancel(): void;
   /** After `send` said false: more may be sent. */
   writable?(): void;
