@@ -2,7 +2,7 @@
 import { AppError } from '../../errors.js';
 import { DATATYPE_BYTES, type Datatype } from '../datatypes.js';
 import { BYTES, FIXED32, FIXED64, type ProtoReader, VARINT } from '../protobuf/reader.js';
-import { ProtoWriter } from '../protobuf/writer.js';
+import type { ProtoWriter } from '../protobuf/writer.js';
 import { elementCount, makeTensor, type Tensor, tensorFromBytes, tensorToBytes } from '../tensor.js';
 
 /** What a tensor says of itself beside its elements; `label` is how messages name it. */
@@ -91,8 +91,7 @@ export function readContents(head: TensorHead, contents: ProtoReader): Tensor {
 }
 
 /** Writes the elements as the field of their type. */
-export function writeContents(tensor: Tensor): ProtoWriter {
-  const to = new ProtoWriter();
+export function writeContents(to: ProtoWriter, tensor: Tensor): void {
   const field = FIELD_OF[tensor.datatype];
   if (field === undefined) throw new AppError('internal', `${tensor.datatype} has no field in contents`);
   switch (tensor.datatype) {
@@ -123,7 +122,6 @@ export function writeContents(tensor: Tensor): ProtoWriter {
       // BOOL as bytes of 0 and 1, floats little-endian: the packed form is the tensor's own
       if (tensor.data.length > 0) to.bytes(field, tensorToBytes(tensor));
   }
-  return to;
 }
 
 /** Moves to the next element, or run of elements; refuses those of another field. */

@@ -93,8 +93,8 @@ export function writeModelInferRequest(
   if (request.id !== undefined) to.string(3, request.id);
   writeParameters(to, 4, request.parameters);
   const allRaw = raw || !request.inputs.every(({ datatype }) => hasContents(datatype));
-  for (const tensor of request.inputs) to.message(5, writeTensorMessage(tensor, allRaw));
-  for (const output of request.outputs ?? []) to.message(6, writeOutput(output));
+  for (const tensor of request.inputs) writeTensorMessage(to, 5, tensor, allRaw);
+  for (const output of request.outputs ?? []) to.nested(6, (inner) => writeOutput(inner, output));
   if (allRaw) for (const tensor of request.inputs) to.bytes(7, tensorToBytes(tensor));
   return to.take();
 }
@@ -126,9 +126,7 @@ function readOutput(reader: ProtoReader): RequestedOutput {
   return { name, parameters };
 }
 
-function writeOutput({ name, parameters }: RequestedOutput): ProtoWriter {
-  const to = new ProtoWriter();
+function writeOutput(to: ProtoWriter, { name, parameters }: RequestedOutput): void {
   to.string(1, name);
   writeParameters(to, 2, parameters);
-  return to;
 }

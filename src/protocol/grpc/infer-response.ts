@@ -64,7 +64,7 @@ function writerOf(response: InferResponse, raw: boolean): ProtoWriter {
   to.string(1, response.modelName);
   if (response.modelVersion !== undefined) to.string(2, response.modelVersion);
   if (response.id !== undefined) to.string(3, response.id);
-  for (const tensor of outputs) to.message(5, writeTensorMessage(tensor, allRaw));
+  for (const tensor of outputs) writeTensorMessage(to, 5, tensor, allRaw);
   if (allRaw) for (const tensor of outputs) to.bytes(6, tensorToBytes(tensor));
   return to;
 }

@@ -2,7 +2,7 @@
 import { AppError } from '../../errors.js';
 import type { Parameters } from '../infer.js';
 import { BYTES, FIXED64, type ProtoReader, VARINT } from '../protobuf/reader.js';
-import { ProtoWriter } from '../protobuf/writer.js';
+import type { ProtoWriter } from '../protobuf/writer.js';
 
 type Value = boolean | number | bigint | string | undefined;
 
@@ -30,12 +30,10 @@ export function parametersOf(entries: readonly [name: string, value: Value][]): 
 /** Writes a map into field `field`. Whole numbers go as int64 (beyond it as uint64), others as double. */
 export function writeParameters(to: ProtoWriter, field: number, parameters: Parameters): void {
   for (const [name, value] of Object.entries(parameters)) {
-    const choice = new ProtoWriter();
-    writeChoice(choice, name, value);
-    const entry = new ProtoWriter();
-    entry.string(1, name);
-    entry.message(2, choice);
-    to.message(field, entry);
+    to.nested(field, (entry) => {
+      entry.string(1, name);
+      entry.nested(2, (choice) => writeChoice(choice, name, value));
+    });
   }
 }
 

@@ -5,7 +5,7 @@
 import { AppError } from '../../errors.js';
 import { DATATYPE_BYTES, DATATYPES, type Datatype, isDatatype } from '../datatypes.js';
 import { BYTES, type ProtoReader, VARINT } from '../protobuf/reader.js';
-import { ProtoWriter } from '../protobuf/writer.js';
+import type { ProtoWriter } from '../protobuf/writer.js';
 import { elementCount, type Tensor, tensorFromBytes } from '../tensor.js';
 import { readContents, type TensorHead, writeContents } from './contents.js';
 import { readParameter } from './parameters.js';
@@ -72,16 +72,21 @@ export function withElements(pending: readonly PendingTensor[], raws: readonly B
   return tensors;
 }
 
-/** A tensor as a message; with contents, or without, its elements then being sent raw. */
-export function writeTensorMessage(tensor: Tensor, raw: boolean): ProtoWriter {
-  const to = new ProtoWriter();
-  to.string(1, tensor.name);
-  to.string(2, tensor.datatype);
-  const { shape } = tensor;
-  to.packed(3, shape.length, (inner, axis) => inner.packedInt64(shape[axis] as number));
-  if (!raw) to.message(5, writeContents(tensor));
-  return to;
+/** Writes a tensor as field `field`; with contents, or without, its elements then being sent raw. */
+export function writeTensorMessage(to: ProtoWriter, field: number, tensor: Tensor, raw: boolean): void {
+  const { name, datatype, shape } = tensor;
+  const small = raw || tensor.data.length <= SMALL_CONTENTS;
+  const write = (message: ProtoWriter) => {
+    message.string(1, name);
+    message.string(2, datatype);
+    message.packed(3, shape.length, (sizes, axis) => sizes.packedInt64(shape[axis] as number));
+    if (!raw) message.nested(5, (contents) => writeContents(contents, tensor), small);
+  };
+  to.nested(field, write, small);
 }
+
+/** Elements that are worth a try to fit a message of less than 128 bytes. */
+const SMALL_CONTENTS = 16;
 
 /** Refuses two of the same name. */
 export function refuseTwice(named: readonly { readonly name: string }[], what: string): void {

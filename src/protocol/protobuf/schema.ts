@@ -29,7 +29,9 @@ export function readMessage<S extends Schema>(schema: S, message: Buffer): Messa
 }
 
 export function writeMessage<S extends Schema>(schema: S, values: ValuesOf<S>): Buffer {
-  return writerOf(schema, values).finish();
+  const to = new ProtoWriter();
+  writeAll(to, schema, values);
+  return to.finish();
 }
 
 export function string(id: number): Field<string> {
@@ -114,7 +116,7 @@ export function message<S extends Schema>(id: number, schema: S): Field<MessageO
       from.expect(BYTES);
       return readAll(schema, from.message(), before);
     },
-    write: (to, values) => to.message(id, writerOf(schema, values)),
+    write: (to, values) => to.nested(id, (inner) => writeAll(inner, schema, values)),
   };
 }
 
@@ -137,7 +139,8 @@ export function map<T, W>(
       return all;
     },
     write(to, values) {
-      for (const [key, one] of Object.entries(values)) to.message(id, writerOf(entry, { key, value: one }));
+      for (const [key, one] of Object.entries(values))
+        to.nested(id, (inner) => writeAll(inner, entry, { key, value: one }));
     },
   };
 }
@@ -174,11 +177,9 @@ function readAll<S extends Schema>(schema: S, from: ProtoReader, before?: Messag
   return values as MessageOf<S>;
 }
 
-function writerOf<S extends Schema>(schema: S, values: ValuesOf<S>): ProtoWriter {
-  const to = new ProtoWriter();
+function writeAll<S extends Schema>(to: ProtoWriter, schema: S, values: ValuesOf<S>): void {
   for (const [name, field] of Object.entries(schema)) {
     const value = (values as Record<string, unknown>)[name];
     if (value !== undefined && value !== field.initial) field.write(to, value);
   }
-  return to;
 }
