@@ -1,3 +1,5 @@
+import type { Cleanup } from './support/cleanup.js';
+
 /** A table as it is printed: Markdown, so that a README can hold it unchanged. */
 export interface Table {
   readonly title: string;
@@ -10,14 +12,22 @@ export interface BenchmarkResult {
   readonly tables: readonly Table[];
   /** How it was measured, each aim with whether it was met, and what to know before believing the figures. */
   readonly notes: readonly string[];
+  /** Each part that did not run, with the reason; never empty by omission. */
+  readonly notRun: readonly string[];
 }
 
-/** One measurement of this program beside its floor: the same work without it. */
+export interface BenchmarkOptions {
+  /** Those of the command line after the name. */
+  readonly args: string[];
+  /** Undone when the benchmark ends, however it does. */
+  readonly cleanup: Cleanup;
+}
+
+/** One measurement of this program beside its floor: the same work without it, or beside others that do its work. */
 export interface Benchmark {
   /** As given on the command line. */
   readonly name: string;
   /** One line: what is measured against what. */
   readonly summary: string;
-  /** `args` are those of the command line after the name. */
-  run(options: { args: string[] }): Promise<BenchmarkResult>;
+  run(options: BenchmarkOptions): Promise<BenchmarkResult>;
 }

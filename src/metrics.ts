@@ -17,8 +17,11 @@ export interface GatewayMetrics {
   readonly replicas: Gauge<'endpoint' | 'revision' | 'state'>;
   readonly inFlight: Gauge<'endpoint' | 'revision'>;
   readonly waiting: Gauge<'endpoint' | 'revision'>;
-  /** From the first request that found no replica to the replica's readiness. */
-  readonly coldStart: Histogram<'endpoint'>;
+  /**
+   * Of starts that requests waited for. Phases: wait (from the first request that found no replica to the replica's
+   * readiness), and what that was made of: fetch, process, library, load, warmup.
+   */
+  readonly coldStart: Histogram<'endpoint' | 'revision' | 'phase'>;
 }
 
 /** What the gauges read at each scrape. */
@@ -94,8 +97,8 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
     }),
     coldStart: new Histogram({
       name: 'sluice_cold_start_seconds',
-      help: 'Time from the first waiting request to a ready replica.',
-      labelNames: ['endpoint'],
+      help: 'Cold starts by phase: wait is the whole, from the first waiting request to a ready replica.',
+      labelNames: [...of, 'phase'],
       buckets: LATENCY_BUCKETS,
       registers,
     }),

@@ -1,70 +1,67 @@
 /** What a prediction costs through gateway, framed hop and model server, beside the least that could answer it. */
-import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs, promisify } from 'node:util';
 import { startGatewayProcess } from '../../tests/support/gateway-process.js';
-import type { Benchmark, BenchmarkResult } from '../benchmark.js';
+import type { Benchmark, BenchmarkOptions, BenchmarkResult } from '../benchmark.js';
+import { FLOOR, startFloorEcho, startFloorServer } from '../support/floors.js';
+import { temporaryFolder } from '../support/folder.js';
+import { type LoadGenerator, openHttpLoad } from '../support/load/load.js';
+import { pinned } from '../support/load/timed.js';
 import { mlp } from '../support/mlp.js';
 import { median, spread } from '../support/numbers.js';
-import { busySeconds, cpuSeconds, family } from '../support/proc.js';
-import { type LoadGenerator, openLoadGenerator } from './load.js';
+import { positive } from '../support/options.js';
+import { httpPrediction, variants } from '../support/predictions.js';
+import { family } from '../support/proc.js';
+import { errorsOf, middle, type Sample, type Target, takeSample } from '../support/sample.js';
 
 const CONNECTIONS = [1, 32, 256];
-const FLOOR = resolve('bench', 'hop', 'floor.mjs');
 const AIM = 0.5;
 
-interface Contender {
+interface Contender extends Target {
   readonly name: string;
-  readonly url: string;
-  /** All processes that work for it. */
-  pids(): number[];
-}
-
-interface Sample {
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly cpuPer1000: number;
-  readonly errors: number;
-  /** Work of others, in cores. */
-  readonly foreign: number;
 }
 
 /** `--rounds N` (5), `--seconds N` (3) and `--no-pin`. */
 export const hop: Benchmark = {
   name: 'hop',
   summary: 'predictions through gateway and model server, against a bare server, bare inference and a bare echo',
-  async run({ args }) {
-    const rounds = option(args, '--rounds', 5);
-    const seconds = option(args, '--seconds', 3);
-    const core = args.includes('--no-pin') ? undefined : 0;
-    const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
-    const stops: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
-    try {
-      const model = join(folder, 'digits.onnx');
-      await writeFile(model, mlp([64]));
-      const gateway = await startGatewayProcess({ core });
-      stops.push(gateway.stop);
-      const version = await gateway.upload('digits', mlp([64]));
-      const scaling = { minReplicas: 1, maxReplicas: 1, concurrency: 256 };
-      await gateway.serve('digits', 'digits', version, { scaling });
-      const predict = '/v2/models/digits/infer';
-      const server = await startFloor(['server', model, '0'], core);
-      const echo = await startFloor(['echo', '0'], core);
-      stops.push(server.stop, echo.stop);
-      const contenders: Contender[] = [
-        { name: 'bare server', url: `${server.url}${predict}`, pids: () => [server.pid] },
-        { name: 'sluice', url: `${gateway.url}${predict}`, pids: () => family(gateway.pid) },
-        { name: 'bare echo', url: `${echo.url}/`, pids: () => [echo.pid] },
-      ];
-      const load = await openLoadGenerator(folder, requestBody());
-      const setting: Setting = { rounds, seconds, core, key: gateway.key };
-      return await measure(contenders, load, setting, model);
-    } finally {
-      for (const stop of stops.reverse()) await stop();
-    }
+  async run({ args, cleanup }: BenchmarkOptions) {
+    const { values } = parseArgs({
+      args,
+      options: {
+        rounds: { type: 'string', default: '5' },
+        seconds: { type: 'string', default: '3' },
+        'no-pin': { type: 'boolean', default: false },
+      },
+    });
+    const core = values['no-pin'] ? undefined : 0;
+    const folder = await temporaryFolder(cleanup);
+    const model = join(folder, 'digits.onnx');
+    await writeFile(model, mlp([64]));
+    const gateway = await startGatewayProcess({ core, parentFolder: folder });
+    cleanup.add(gateway.stop);
+    const version = await gateway.upload('digits', mlp([64]));
+    const scaling = { minReplicas: 1, maxReplicas: 1, concurrency: 256 };
+    await gateway.serve('digits', 'digits', version, { scaling });
+    const floor = { folder, core, cleanup };
+    const [server, echo] = [await startFloorServer(model, 1, floor), await startFloorEcho(floor)];
+    const contenders: Contender[] = [
+      { name: 'bare server', url: server.urls[0] ?? '', headers: {}, pids: server.pids },
+      {
+        name: 'sluice',
+        url: `${gateway.url}/v2/models/digits/infer`,
+        headers: { authorization: `Bearer ${gateway.key}` },
+        pids: () => family(gateway.pid),
+      },
+      { name: 'bare echo', url: echo.urls[0] ?? '', headers: {}, pids: echo.pids },
+    ];
+    const predictions = variants(1, (rows) => httpPrediction('json', rows));
+    const load = await openHttpLoad(join(folder, 'requests'), predictions);
+    const { rounds, seconds } = values;
+    const setting = { rounds: positive('rounds', rounds), seconds: positive('seconds', seconds), core };
+    return measure(contenders, load, setting, model);
   },
 };
 
@@ -72,7 +69,6 @@ interface Setting {
   readonly rounds: number;
   readonly seconds: number;
   readonly core: number | undefined;
-  readonly key: string;
 }
 
 async function measure(
@@ -83,37 +79,39 @@ async function measure(
 ): Promise<BenchmarkResult> {
   const samples = new Map<string, Sample[]>();
   const direct: { perSecond: number; cpuPer1000: number }[] = [];
-  for (const contender of contenders) await take(contender, load, { ...setting, seconds: 2 }, 32);
+  for (const contender of contenders) {
+    await takeSample(contender, load, { ...setting, seconds: 2, connections: 32 });
+  }
   for (let round = 0; round < setting.rounds; round++) {
     for (const connections of CONNECTIONS) {
       // A B C A B C …: what else runs on the machine meets all of them alike
       for (const contender of contenders) {
         const key = `${contender.name}/${connections}`;
-        samples.set(key, [...(samples.get(key) ?? []), await take(contender, load, setting, connections)]);
+        const sample = await takeSample(contender, load, { ...setting, connections });
+        samples.set(key, [...(samples.get(key) ?? []), sample]);
       }
     }
     direct.push(await takeDirect(model, setting));
     process.stderr.write(`round ${round + 1} of ${setting.rounds}\n`);
   }
   const of = (name: string, connections: number) => samples.get(`${name}/${connections}`) ?? [];
-  const middle = (name: string, connections: number, what: keyof Sample) =>
-    median(of(name, connections).map((sample) => sample[what]));
+  const figure = (name: string, connections: number, what: keyof Sample) => middle(of(name, connections), what);
   const rows = CONNECTIONS.flatMap((connections) =>
     contenders.map(({ name }) => {
-      const cpu = middle(name, connections, 'cpuPer1000');
-      const floor = middle('bare server', connections, 'cpuPer1000');
-      const rate = middle(name, connections, 'perSecond');
+      const cpu = figure(name, connections, 'cpuPer1000');
+      const floor = figure('bare server', connections, 'cpuPer1000');
+      const rate = figure(name, connections, 'perSecond');
       return [
         `${name}, ${connections}`,
         rate.toFixed(0),
         spread(of(name, connections).map((sample) => sample.perSecond)).toFixed(0),
-        middle(name, connections, 'p50Ms').toFixed(2),
-        middle(name, connections, 'p99Ms').toFixed(2),
+        figure(name, connections, 'p50Ms').toFixed(2),
+        figure(name, connections, 'p99Ms').toFixed(2),
         cpu.toFixed(4),
-        (rate / middle('bare server', connections, 'perSecond')).toFixed(2),
+        (rate / figure('bare server', connections, 'perSecond')).toFixed(2),
         (floor / cpu).toFixed(2),
-        middle(name, connections, 'foreign').toFixed(2),
-        String(of(name, connections).reduce((sum, sample) => sum + sample.errors, 0)),
+        figure(name, connections, 'foreign').toFixed(2),
+        String(errorsOf(of(name, connections))),
       ];
     }),
   );
@@ -121,7 +119,7 @@ async function measure(
   const directRate = median(direct.map((sample) => sample.perSecond));
   rows.push(['inference without HTTP', directRate.toFixed(0), '', '', '', directCpu.toFixed(4), '', '', '', '0']);
   const ratios = CONNECTIONS.map(
-    (connections) => middle('bare server', connections, 'cpuPer1000') / middle('sluice', connections, 'cpuPer1000'),
+    (connections) => figure('bare server', connections, 'cpuPer1000') / figure('sluice', connections, 'cpuPer1000'),
   );
   return {
     tables: [
@@ -147,24 +145,7 @@ async function measure(
       'sluice is the gateway with all its children (one model server and an idle spare): routing, key check, limits, statistics and metrics on',
       `aim: at least ${AIM} of the bare server's throughput per CPU second; it is ${ratios.map((ratio, at) => `${ratio.toFixed(2)} at ${CONNECTIONS[at]}`).join(', ')}: ${ratios.every((ratio) => ratio >= AIM) ? 'met' : 'MISSED'}`,
     ],
-  };
-}
-
-async function take(contender: Contender, load: LoadGenerator, setting: Setting, connections: number): Promise<Sample> {
-  const pids = contender.pids();
-  const before = { cpu: cpuSeconds(pids), busy: busySeconds(setting.core), at: performance.now() };
-  const report = await load.run({ url: contender.url, connections, ...setting });
-  const cpu = cpuSeconds(pids) - before.cpu;
-  const foreign = busySeconds(setting.core) - before.busy - cpu - report.cpuSeconds;
-  const { perSecond, p50Ms, p99Ms, errors } = report;
-  const seconds = (performance.now() - before.at) / 1000;
-  return {
-    perSecond,
-    p50Ms,
-    p99Ms,
-    errors,
-    cpuPer1000: (cpu / report.requests) * 1000,
-    foreign: Math.max(0, foreign / seconds),
+    notRun: [],
   };
 }
 
@@ -180,33 +161,4 @@ async function takeDirect(model: string, setting: Setting): Promise<{ perSecond:
     cpuSeconds: cpu,
   } = JSON.parse(stdout) as { requests: number; seconds: number; cpuSeconds: number };
   return { perSecond: requests / seconds, cpuPer1000: (cpu / requests) * 1000 };
-}
-
-async function startFloor(args: readonly string[], core: number | undefined) {
-  const [command = '', ...rest] = pinned([process.execPath, FLOOR, ...args], core);
-  const child = spawn(command, rest, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  const port = await new Promise<number>((ready, reject) => {
-    child.once('message', (message: { port: number }) => ready(message.port));
-    child.once('exit', (code) => reject(new Error(`floor.mjs ended with ${code}`)));
-  });
-  const exited = new Promise((done) => child.once('exit', done));
-  const stop = async () => {
-    child.kill();
-    await exited;
-  };
-  return { url: `http://127.0.0.1:${port}`, pid: child.pid ?? 0, stop };
-}
-
-function pinned(command: readonly string[], core: number | undefined): readonly string[] {
-  return core === undefined ? command : ['taskset', '-c', String(core), ...command];
-}
-
-function requestBody(): string {
-  const data = Array.from({ length: 64 }, (_, at) => ((at * 7) % 17) + 0.25);
-  return JSON.stringify({ inputs: [{ name: 'X', shape: [1, 64], datatype: 'FP32', data }] });
-}
-
-function option(args: readonly string[], name: string, fallback: number): number {
-  const at = args.indexOf(name);
-  return at === -1 ? fallback : Number(args[at + 1]);
 }

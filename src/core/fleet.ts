@@ -1,7 +1,7 @@
 /** What runs replicas. Local processes ship now; a cluster's own machinery implements the same port. */
 import type { Signature } from '../protocol/signature.js';
 import type { Forward } from './inference/forward.js';
-import type { Lease, Waiting } from './inference/pool.js';
+import type { Lease, LeaseWaiter, Waiting } from './inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from './inference/route.js';
 import type { Artifact } from './models/model.js';
 
@@ -30,8 +30,11 @@ export interface Fleet {
   sync(endpoint: EndpointRoute): void;
   /** The endpoint is gone: waiting requests are refused, replicas drained. */
   forget(endpointId: string): void;
-  /** A slot on a ready replica of the revision, starting one if there is none. Throws `overloaded` when too many wait. */
-  lease(revision: RevisionRoute): Lease | Waiting;
+  /**
+   * A slot on a ready replica of the revision, starting one if there is none; or a place in the queue, of whose end the
+   * waiter hears. Throws `overloaded` when too many wait.
+   */
+  lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting;
   /** Every revision that has replicas or requests. */
   status(): RevisionStatus[];
   /** Drains and ends everything. */

@@ -2,13 +2,16 @@
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely';
 import type { Signature } from '../protocol/signature.js';
 import type { EndpointRouting, PromotionPolicy, Scaling, TrafficTarget } from './endpoints/endpoint.js';
+import type { RuntimeSettings } from './endpoints/runtime.js';
 import type { Artifact, Lineage } from './models/model.js';
+import type { ServerSpec } from './models/server.js';
 import type { GateResult, PromotionState } from './promotions/promotion.js';
 import type { RolloutPlan, RolloutState } from './rollouts/rollout.js';
 import type { LogStream } from './training/runner.js';
 import type { JobSpec, JobState } from './training/spec.js';
 
 type Json<T> = ColumnType<T, string, string>;
+type MaybeJson<T> = ColumnType<T | null, string | null | undefined, string | null>;
 type When = ColumnType<Date, Date | undefined, Date>;
 type MaybeWhen = ColumnType<Date | null, Date | null | undefined, Date | null>;
 
@@ -37,6 +40,8 @@ export interface Schema {
     artifact: Json<Artifact>;
     framework: string;
     signature: Json<Signature>;
+    /** Of a version that is served by somebody else's server. */
+    server: MaybeJson<ServerSpec>;
     metrics: Json<Record<string, number>>;
     lineage: Json<Lineage>;
     /** What the version was made from; a second registration of the same source is the same version. */
@@ -64,6 +69,9 @@ export interface Schema {
     scaling: Json<Scaling>;
     routing: Json<EndpointRouting>;
     policy: Json<PromotionPolicy>;
+    runtime: Json<RuntimeSettings>;
+    /** Unloaded by hand: it keeps everything and answers nothing. */
+    suspended: ColumnType<boolean, boolean | undefined, boolean>;
     traffic: Json<TrafficTarget[]>;
     /** Counts every change of traffic; a change names the generation it was decided on. */
     generation: number;
@@ -79,6 +87,8 @@ export interface Schema {
     artifact: Json<Artifact>;
     framework: string;
     scaling: Json<Scaling>;
+    runtime: Json<RuntimeSettings>;
+    server: MaybeJson<ServerSpec>;
     /** Kept warm (at least one replica) until then, whatever its traffic. */
     warm_until: MaybeWhen;
     reason: string;

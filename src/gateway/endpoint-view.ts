@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import type { Selectable } from 'kysely';
 import { endpointSpecSchema, scalingSchema, trafficTargetSchema } from '../core/endpoints/endpoint.js';
+import { DEFAULT_RUNTIME, runtimeSchema } from '../core/endpoints/runtime.js';
 import type { RevisionStatus } from '../core/fleet.js';
 import { type ArmStats, NO_STATS, quantile } from '../core/rollouts/analysis.js';
 import type { Schema } from '../core/schema.js';
@@ -44,6 +45,7 @@ const revisionSchema = z
     createdAt: time,
     reason: z.string(),
     scaling: scalingSchema,
+    runtime: runtimeSchema,
     status: statusSchema.optional().describe('As this gateway sees it; absent when it runs nothing of the revision.'),
     stats1m: statsSchema.describe('The last 60 seconds.'),
   })
@@ -58,6 +60,8 @@ export const endpointSummarySchema = z
     scaling: scalingSchema,
     routing: endpointSpecSchema.shape.routing,
     policy: endpointSpecSchema.shape.policy,
+    runtime: runtimeSchema,
+    suspended: z.boolean().describe('Unloaded by hand: it answers nothing until it is loaded again.'),
     traffic: z.array(targetSchema),
     generation: z.number().int().describe('Counts the changes of traffic.'),
     createdAt: time,
@@ -81,6 +85,8 @@ export function endpointSummaryView(row: Selectable<Schema['endpoints']>) {
     scaling: row.scaling,
     routing: row.routing,
     policy: row.policy,
+    runtime: { ...DEFAULT_RUNTIME, ...row.runtime },
+    suspended: row.suspended,
     traffic: row.traffic,
     generation: row.generation,
     createdAt: row.created_at.toISOString(),
@@ -99,6 +105,7 @@ export function revisionView(
     createdAt: row.created_at.toISOString(),
     reason: row.reason,
     scaling: row.scaling,
+    runtime: { ...DEFAULT_RUNTIME, ...row.runtime },
     ...(status ? { status: statusView(status) } : {}),
     stats1m: statsView(stats ?? NO_STATS),
   };

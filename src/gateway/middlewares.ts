@@ -3,16 +3,13 @@ import { randomUUID } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
 import { AppError, messageOf } from '../errors.js';
 import type { GatewayEnv } from './env.js';
+import { saneRequestId } from './request-ids.js';
 import type { Services } from './services.js';
-
-/** A client's own id is kept when it is safe to repeat in headers and logs. */
-const SANE_ID = /^[\w.:/+=-]{1,128}$/;
 
 /** Gives the request its id, says it in the answer, and notes the request in the log. */
 export function requestId(services: Services): MiddlewareHandler<GatewayEnv> {
   return async (c, next) => {
-    const given = c.req.header('x-request-id');
-    const id = given !== undefined && SANE_ID.test(given) ? given : randomUUID();
+    const id = saneRequestId(c.req.header('x-request-id')) ?? randomUUID();
     c.set('requestId', id);
     c.header('X-Request-Id', id);
     const began = performance.now();

@@ -1,5 +1,4 @@
 /** The gateway program: the HTTP door, its routing table, and the fleet of this machine. */
-import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
@@ -12,7 +11,9 @@ import { RoutingTable } from '../core/inference/routing-table.js';
 import { Statistics } from '../core/inference/statistics.js';
 import { AppError, messageOf } from '../errors.js';
 import { createApp } from '../gateway/app.js';
-import { createDataPlane } from '../gateway/data-plane.js';
+import { createDataPlane } from '../gateway/data-plane/data-plane.js';
+import { isDataPath } from '../gateway/data-plane/paths.js';
+import { createFront } from '../gateway/http/front.js';
 import { Notifications } from '../gateway/notifications.js';
 import type { Services } from '../gateway/services.js';
 import type { Log } from '../log.js';
@@ -33,6 +34,8 @@ import { StatusReport } from './status-report.js';
 
 const DATABASE_WAIT_MS = 60_000;
 const IDLE_LINE_MS = 120_000;
+/** How long a stop waits for requests in flight before it cuts them (event streams among them). */
+const CUT_MS = 5000;
 
 /** Starts a gateway; resolves when it answers. */
 export async function startGateway(config: Config, log: Log): Promise<{ url: string; stop(): Promise<void> }> {
@@ -67,7 +70,10 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     log,
     queueLimit: config.limits.queueLimit,
     onStatus: (status: RevisionStatus) => report.changed(status),
-    onColdStart: (endpoint, tookMs) => metrics.coldStart.observe({ endpoint }, tookMs / 1000),
+    onColdStart({ endpoint, number }, waitMs, phases) {
+      for (const [phase, ms] of Object.entries({ wait: waitMs, ...phases }))
+        metrics.coldStart.observe({ endpoint, revision: String(number), phase }, ms / 1000);
+    },
   });
   const routing = new RoutingTable((endpointId, route) => (route ? fleet.sync(route) : fleet.forget(endpointId)));
   const keys = new KeyTable();
@@ -135,19 +141,15 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
   const rereading = setInterval(() => attempt('reading the routing', reload()), 30_000);
 
   const app = createApp(services);
-  const dataPlane = createDataPlane(services);
-  const control = getRequestListener(app.fetch, { overrideGlobalObjects: false });
-  const server = createServer(
-    { keepAliveTimeout: 75_000, headersTimeout: 20_000, requestTimeout: 0 },
-    (request, response) => {
-      const path = request.url ?? '/';
-      if (path.startsWith('/v2/') || path === '/v2') dataPlane(request, response);
-      else void control(request, response);
-    },
-  );
-  server.maxConnections = config.limits.maxConnections;
-  // a line on which nothing moves is cut; event streams send a heartbeat, uploads and predictions have limits of their own
-  server.timeout = Math.max(IDLE_LINE_MS, config.limits.predictTimeoutMs + 30_000);
+  const { server, close } = createFront({
+    takes: isDataPath,
+    dataPlane: createDataPlane(services),
+    control: getRequestListener(app.fetch, { overrideGlobalObjects: false }),
+    maxConnections: config.limits.maxConnections,
+    bodyTimeoutMs: config.limits.predictTimeoutMs,
+    // event streams send a heartbeat, uploads and predictions have limits of their own
+    idleMs: Math.max(IDLE_LINE_MS, config.limits.predictTimeoutMs + 30_000),
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
       reject(new AppError('invalid', `cannot listen on ${config.host}:${config.port}: ${error.message}`)),
@@ -164,7 +166,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
       state.stopping = true;
       clearInterval(flushing);
       clearInterval(rereading);
-      await closeServer(server, config.limits.drainMs);
+      await close(Math.min(config.limits.drainMs, CUT_MS));
       await fleet.close();
       await services.sandbox.close();
       await Promise.allSettled([statistics.flush(db, clock.now(), true), report.close(), listener.close()]);
@@ -172,13 +174,4 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
       await database.close();
     },
   };
-}
-
-/** Takes no more connections, lets requests in flight end, then cuts what is left (event streams among them). */
-async function closeServer(server: Server, drainMs: number): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
-  const cut = setTimeout(() => server.closeAllConnections(), Math.min(drainMs, 5000));
-  await closed;
-  clearTimeout(cut);
 }

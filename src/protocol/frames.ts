@@ -1,9 +1,11 @@
 /**
  * The hop between the gateway and a replica: many requests in flight over one connection, without HTTP. One frame is
  *
- *     u32LE length of what follows | u32LE id | u8 type | u8 flags | u16LE meta length | meta, UTF-8 JSON | body
+ *     u32LE length of what follows | u32LE id | u8 type | u8 flags | u16LE meta length | meta, UTF-8 JSON
+ *       | u32LE time-out, if flagged | trace parent, if flagged | body
  *
- * The side that asks chooses the ids; an answer carries the id of its request and may overtake others. Flags are 0.
+ * The side that asks chooses the ids; an answer carries the id of its request and may overtake others. A body beyond
+ * CHUNK_BYTES goes on in body frames of the same id, of which WINDOW_BYTES may be on their way unread.
  */
 import type { Writable } from 'node:stream';
 import { AppError } from '../errors.js';
@@ -12,8 +14,29 @@ export const FRAME_REQUEST = 1;
 export const FRAME_RESPONSE = 2;
 /** Asks to drop the request of this id; its answer may still come and is to be ignored. */
 export const FRAME_CANCEL = 3;
+/** More of a request's or an answer's body. */
+export const FRAME_BODY = 4;
+/** The reader of a body took so many more bytes of it: u32LE in the body. */
+export const FRAME_WINDOW = 5;
 
-export type FrameType = typeof FRAME_REQUEST | typeof FRAME_RESPONSE | typeof FRAME_CANCEL;
+export type FrameType =
+  | typeof FRAME_REQUEST
+  | typeof FRAME_RESPONSE
+  | typeof FRAME_CANCEL
+  | typeof FRAME_BODY
+  | typeof FRAME_WINDOW;
+
+/** The body goes on in a body frame. */
+const FLAG_MORE = 1;
+/** The request says how long its answer is of use. */
+const FLAG_TIMEOUT = 2;
+/** The request belongs to a trace. */
+const FLAG_TRACE = 4;
+
+/** Most bytes of a body in one frame. */
+export const CHUNK_BYTES = 128 * 1024;
+/** Most bytes of one body that were sent and not yet read by the other side. */
+export const WINDOW_BYTES = 512 * 1024;
 
 /** Meta of a request frame. Header names in lower case. */
 export interface RequestMeta {
@@ -29,11 +52,28 @@ export interface ResponseMeta {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** What a frame is, without its body. */
+export interface FrameHead {
+  readonly id: number;
+  readonly type: FrameType;
+  /** As given by `encodeMeta`, or an object, or undefined for none. */
+  readonly meta?: RequestMeta | ResponseMeta | Buffer | undefined;
+  /** Whether the body goes on in a body frame. */
+  readonly more?: boolean;
+  /** How long from now the answer is of use, in milliseconds. */
+  readonly timeoutMs?: number | undefined;
+  /** A W3C `traceparent`: 55 characters. */
+  readonly trace?: string | undefined;
+}
+
 /** A frame as read. `meta` may be shared between frames and is frozen; undefined where the frame had none. */
 export interface Frame {
   readonly id: number;
   readonly type: FrameType;
   readonly meta: unknown;
+  readonly more: boolean;
+  readonly timeoutMs: number | undefined;
+  readonly trace: string | undefined;
   /** A view into what was received: it stays valid, and keeps that chunk alive while it is held. */
   readonly body: Buffer;
 }
@@ -43,6 +83,10 @@ export const FRAME_HEAD_BYTES = 12;
 /** Bytes of the length field itself, which the length does not count. */
 const LENGTH_BYTES = 4;
 const MAX_META_BYTES = 0xffff;
+const TIMEOUT_BYTES = 4;
+const TRACE_BYTES = 55;
+/** No frame is larger. */
+export const MAX_FRAME_BYTES = FRAME_HEAD_BYTES + MAX_META_BYTES + TIMEOUT_BYTES + TRACE_BYTES + CHUNK_BYTES;
 const NOTHING = Buffer.alloc(0);
 
 /** Reads `meta` of a request frame; a peer that sends another shape is refused. */
@@ -70,40 +114,26 @@ export function encodeMeta(meta: RequestMeta | ResponseMeta): Buffer {
 
 /**
  * Cuts a byte stream into frames. A frame within one chunk is a view of it; one that spans chunks is copied once into a
- * buffer of its own. A frame beyond `maxFrameBytes` is skipped without being held and told to `onOversize`, so that one
- * request that is too large does not take down the others of its connection. Throws out of `push` on what is no frame,
- * and on a frame too large where there is no `onOversize`: the connection must then be closed.
+ * buffer of its own. Throws out of `push` on what is no frame: the connection must then be closed.
  */
 export class FrameReader {
   private head = Buffer.allocUnsafe(FRAME_HEAD_BYTES);
   private headFilled = 0;
   private frame: Buffer | undefined;
   private frameFilled = 0;
-  private skipBytes = 0;
   /** Recent metas by their text: on one connection nearly all are equal, and a look-up is cheaper than a parse. */
   private readonly metas = new Map<string, unknown>();
 
-  constructor(
-    private readonly maxFrameBytes: number,
-    private readonly onFrame: (frame: Frame) => void,
-    private readonly onOversize?: (id: number, type: number, frameBytes: number) => void,
-  ) {}
+  constructor(private readonly onFrame: (frame: Frame) => void) {}
 
   push(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length) {
-      if (this.skipBytes > 0) {
-        const skipped = Math.min(this.skipBytes, chunk.length - at);
-        this.skipBytes -= skipped;
-        at += skipped;
-      } else if (this.frame) {
+      if (this.frame) {
         at += this.fillFrame(this.frame, chunk, at);
       } else if (this.headFilled === 0 && chunk.length - at >= FRAME_HEAD_BYTES) {
         const size = this.frameBytes(chunk, at);
-        if (size > this.maxFrameBytes) {
-          this.skip(chunk, at, size);
-          at += FRAME_HEAD_BYTES;
-        } else if (chunk.length - at >= size) {
+        if (chunk.length - at >= size) {
           this.emit(chunk.subarray(at, at + size));
           at += size;
         } else {
@@ -121,10 +151,6 @@ export class FrameReader {
   private continueFromHead(): void {
     const size = this.frameBytes(this.head, 0);
     this.headFilled = 0;
-    if (size > this.maxFrameBytes) {
-      this.skip(this.head, 0, size);
-      return;
-    }
     const frame = this.startFrame(size);
     this.head.copy(frame);
     this.frameFilled = FRAME_HEAD_BYTES;
@@ -152,27 +178,35 @@ export class FrameReader {
   /** The size of the whole frame that starts here, its length field included. */
   private frameBytes(bytes: Buffer, at: number): number {
     const size = bytes.readUInt32LE(at) + LENGTH_BYTES;
-    const metaBytes = bytes.readUInt16LE(at + 10);
-    if (size < FRAME_HEAD_BYTES + metaBytes) throw new AppError('invalid', `a frame of ${size} bytes is cut short`);
+    const flags = bytes[at + 9] as number;
+    let least = FRAME_HEAD_BYTES + bytes.readUInt16LE(at + 10);
+    if ((flags & FLAG_TIMEOUT) !== 0) least += TIMEOUT_BYTES;
+    if ((flags & FLAG_TRACE) !== 0) least += TRACE_BYTES;
+    if (size < least) throw new AppError('invalid', `a frame of ${size} bytes is cut short`);
+    if (size > MAX_FRAME_BYTES) throw new AppError('too_large', `a frame of ${size} bytes, at most ${MAX_FRAME_BYTES}`);
     return size;
   }
 
-  private skip(head: Buffer, at: number, size: number): void {
-    if (!this.onOversize) {
-      throw new AppError('too_large', `a frame of ${size} bytes is over the limit of ${this.maxFrameBytes}`);
-    }
-    this.skipBytes = size - FRAME_HEAD_BYTES;
-    this.onOversize(head.readUInt32LE(at + 4), head[at + 8] as number, size);
-  }
-
   private emit(frame: Buffer): void {
-    const type = frame[8];
-    if (type !== FRAME_REQUEST && type !== FRAME_RESPONSE && type !== FRAME_CANCEL) {
-      throw new AppError('invalid', `a frame of unknown type ${type}`);
+    const type = frame[8] as FrameType;
+    if (type < FRAME_REQUEST || type > FRAME_WINDOW) throw new AppError('invalid', `a frame of unknown type ${type}`);
+    const flags = frame[9] as number;
+    let at = FRAME_HEAD_BYTES + frame.readUInt16LE(10);
+    const meta = at === FRAME_HEAD_BYTES ? undefined : this.parseMeta(frame, at);
+    let timeoutMs: number | undefined;
+    let trace: string | undefined;
+    if ((flags & (FLAG_TIMEOUT | FLAG_TRACE)) !== 0) {
+      if ((flags & FLAG_TIMEOUT) !== 0) {
+        timeoutMs = frame.readUInt32LE(at);
+        at += TIMEOUT_BYTES;
+      }
+      if ((flags & FLAG_TRACE) !== 0) {
+        trace = frame.toString('latin1', at, at + TRACE_BYTES);
+        at += TRACE_BYTES;
+      }
     }
-    const bodyAt = FRAME_HEAD_BYTES + frame.readUInt16LE(10);
-    const meta = bodyAt === FRAME_HEAD_BYTES ? undefined : this.parseMeta(frame, bodyAt);
-    this.onFrame({ id: frame.readUInt32LE(4), type, meta, body: frame.subarray(bodyAt) });
+    const more = (flags & FLAG_MORE) !== 0;
+    this.onFrame({ id: frame.readUInt32LE(4), type, meta, more, timeoutMs, trace, body: frame.subarray(at) });
   }
 
   private parseMeta(frame: Buffer, end: number): unknown {
@@ -209,24 +243,35 @@ export class FrameWriter {
     private readonly when: (flush: () => void) => void = setImmediate,
   ) {}
 
-  /** Queues a frame. `meta` as given by `encodeMeta`, or an object, or undefined for none. */
-  write(
-    id: number,
-    type: FrameType,
-    meta: RequestMeta | ResponseMeta | Buffer | undefined,
-    body: Buffer = NOTHING,
-  ): void {
+  /** Queues a frame. A body beyond CHUNK_BYTES is for `BodySender` to cut. */
+  write(frame: FrameHead, body: Buffer = NOTHING): void {
+    const { meta, timeoutMs, trace } = frame;
     const metaBytes = meta === undefined ? NOTHING : Buffer.isBuffer(meta) ? meta : encodeMeta(meta);
-    const head = Buffer.allocUnsafe(FRAME_HEAD_BYTES + metaBytes.length);
-    head.writeUInt32LE(head.length - LENGTH_BYTES + body.length, 0);
-    head.writeUInt32LE(id, 4);
-    head[8] = type;
-    head[9] = 0;
+    let size = FRAME_HEAD_BYTES + metaBytes.length;
+    let flags = frame.more === true ? FLAG_MORE : 0;
+    if (timeoutMs !== undefined) {
+      flags |= FLAG_TIMEOUT;
+      size += TIMEOUT_BYTES;
+    }
+    if (trace?.length === TRACE_BYTES) {
+      flags |= FLAG_TRACE;
+      size += TRACE_BYTES;
+    }
+    const head = Buffer.allocUnsafe(size);
+    head.writeUInt32LE(size - LENGTH_BYTES + body.length, 0);
+    head.writeUInt32LE(frame.id, 4);
+    head[8] = frame.type;
+    head[9] = flags;
     head.writeUInt16LE(metaBytes.length, 10);
     if (metaBytes.length > 0) head.set(metaBytes, FRAME_HEAD_BYTES);
+    if (flags > FLAG_MORE) {
+      let at = FRAME_HEAD_BYTES + metaBytes.length;
+      if (timeoutMs !== undefined) at = head.writeUInt32LE(Math.min(0xffffffff, Math.ceil(timeoutMs)), at);
+      if ((flags & FLAG_TRACE) !== 0) head.write(trace as string, at, 'latin1');
+    }
     this.parts.push(head);
     if (body.length > 0) this.parts.push(body);
-    this.partBytes += head.length + body.length;
+    this.partBytes += size + body.length;
     if (this.scheduled) return;
     this.scheduled = true;
     this.when(this.flush);

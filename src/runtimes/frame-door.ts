@@ -2,21 +2,24 @@ import { chmod, lstat, unlink } from 'node:fs/promises';
 import net from 'node:net';
 import { AppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
+import { BodyCredit, type BodySender, creditOf, sendMessage } from '../protocol/body-sender.js';
 import {
   asRequestMeta,
+  CHUNK_BYTES,
   encodeMeta,
+  FRAME_BODY,
   FRAME_CANCEL,
   FRAME_REQUEST,
   FRAME_RESPONSE,
+  FRAME_WINDOW,
   type Frame,
   FrameReader,
   FrameWriter,
+  type ResponseMeta,
 } from '../protocol/frames.js';
 import { failure, JSON_HEADERS, type RuntimeResponse } from './message.js';
 import type { ModelServer } from './server.js';
 
-/** What a frame may hold besides its body. */
-const FRAME_OVERHEAD_BYTES = 12 + 0xffff;
 /** Unsent answers beyond which a connection's requests are no longer read, and below which they are again. */
 const PAUSE_BYTES = 8 * 1024 * 1024;
 /** The longest path that a Unix socket's address holds on Linux; macOS has 103. */
@@ -45,7 +48,7 @@ export async function openFrameDoor(server: ModelServer, path: string, maxBodyBy
     const writer = new FrameWriter(socket, process.nextTick);
     sockets.set(socket, writer);
     socket.on('close', () => sockets.delete(socket));
-    serve(server, socket, writer, maxBodyBytes, log);
+    new FrameConnection(server, socket, writer, maxBodyBytes).serve(log);
   });
   await new Promise<void>((resolve, reject) => {
     listener.once('error', reject);
@@ -66,68 +69,134 @@ export async function openFrameDoor(server: ModelServer, path: string, maxBodyBy
   };
 }
 
-function serve(server: ModelServer, socket: net.Socket, writer: FrameWriter, maxBodyBytes: number, log: Log): void {
-  const inFlight = new Map<number, { aborted: boolean }>();
-  let paused = false;
-  const respond = (id: number, response: RuntimeResponse) => {
-    const { status, headers, body } = response;
-    writer.write(id, FRAME_RESPONSE, status === 200 && headers === JSON_HEADERS ? JSON_OK : { status, headers }, body);
-    if (paused || writer.bufferedBytes < PAUSE_BYTES) return;
-    paused = true;
-    socket.pause();
-    void writer.drained(PAUSE_BYTES / 2).then(() => {
-      paused = false;
-      socket.resume();
+/** A request on its way in, through the server, or out. */
+interface Pending {
+  readonly signal: { aborted: boolean };
+  /** What came of a body in pieces; undefined once the request is the server's. */
+  arriving:
+    | { readonly first: Frame; readonly chunks: Buffer[]; bytes: number; readonly credit: BodyCredit }
+    | undefined;
+  /** The rest of an answer in pieces. */
+  leaving: BodySender | undefined;
+}
+
+class FrameConnection {
+  private readonly pending = new Map<number, Pending>();
+  private paused = false;
+
+  constructor(
+    private readonly server: ModelServer,
+    private readonly socket: net.Socket,
+    private readonly writer: FrameWriter,
+    private readonly maxBodyBytes: number,
+  ) {}
+
+  serve(log: Log): void {
+    const { socket } = this;
+    const reader = new FrameReader((frame) => this.take(frame));
+    socket.on('data', (chunk) => {
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        log.warn('a connection sent what is no frame', { error: messageOf(error) });
+        socket.destroy();
+      }
     });
-  };
-  const request = ({ id, meta, body }: Frame) => {
-    const signal = { aborted: false };
-    try {
-      const { method, path, headers = NO_HEADERS } = asRequestMeta(meta);
-      if (inFlight.has(id)) throw new AppError('invalid', `a request of id ${id} is already in flight`);
-      inFlight.set(id, signal);
-      server.handle({ method, path, headers, body, signal }, (response) => {
-        inFlight.delete(id);
-        if (!signal.aborted) respond(id, response);
-      });
-    } catch (error) {
-      respond(id, failure(error));
+    socket.on('error', (error) => log.debug('a connection failed', { error: error.message }));
+    const abandon = () => {
+      for (const { signal } of this.pending.values()) signal.aborted = true;
+      this.pending.clear();
+    };
+    // 'end' is known a phase of the event loop before 'close', just before an inference would start
+    socket.on('end', abandon);
+    socket.on('close', abandon);
+  }
+
+  private take(frame: Frame): void {
+    const { id, type } = frame;
+    if (type === FRAME_REQUEST) {
+      if (this.pending.has(id)) throw new AppError('invalid', `a request of id ${id} is already in flight`);
+      this.request(frame);
+      return;
     }
-  };
-  const cancel = (id: number) => {
-    const signal = inFlight.get(id);
-    if (signal) signal.aborted = true;
-  };
-  const reader = new FrameReader(
-    maxBodyBytes + FRAME_OVERHEAD_BYTES,
-    (frame) => {
-      if (frame.type === FRAME_REQUEST) request(frame);
-      else if (frame.type === FRAME_CANCEL) cancel(frame.id);
-    },
-    (id, type, frameBytes) => {
-      if (type === FRAME_REQUEST) respond(id, failure(tooLarge(frameBytes, maxBodyBytes)));
-    },
-  );
-  socket.on('data', (chunk) => {
-    try {
-      reader.push(chunk);
-    } catch (error) {
-      log.warn('a connection sent what is no frame', { error: messageOf(error) });
-      socket.destroy();
+    const pending = this.pending.get(id);
+    // of a request that was answered or refused already
+    if (!pending) return;
+    if (type === FRAME_BODY) this.more(frame, pending);
+    else if (type === FRAME_WINDOW) this.credit(frame, pending);
+    else if (type === FRAME_CANCEL) {
+      pending.signal.aborted = true;
+      this.pending.delete(id);
     }
-  });
-  socket.on('error', (error) => log.debug('a connection failed', { error: error.message }));
-  const abandon = () => {
-    for (const signal of inFlight.values()) signal.aborted = true;
-  };
-  // 'end' is known a phase of the event loop before 'close', just before an inference would start
-  socket.on('end', abandon);
-  socket.on('close', abandon);
+  }
+
+  private request(frame: Frame): void {
+    const { id, body, more } = frame;
+    const pending: Pending = { signal: { aborted: false }, arriving: undefined, leaving: undefined };
+    this.pending.set(id, pending);
+    if (body.length > this.maxBodyBytes) this.respond(id, pending, failure(tooLarge(body.length, this.maxBodyBytes)));
+    else if (!more) this.handle(frame, body, pending);
+    else {
+      const credit = new BodyCredit(this.writer, id);
+      credit.took(body.length);
+      pending.arriving = { first: frame, chunks: [body], bytes: body.length, credit };
+    }
+  }
+
+  private more({ id, body, more }: Frame, pending: Pending): void {
+    const { arriving } = pending;
+    if (!arriving) return;
+    arriving.bytes += body.length;
+    if (arriving.bytes > this.maxBodyBytes) {
+      // what still comes is passed over: the other side stops when it hears this
+      this.respond(id, pending, failure(tooLarge(arriving.bytes, this.maxBodyBytes)));
+      return;
+    }
+    arriving.chunks.push(body);
+    arriving.credit.took(body.length);
+    if (more) return;
+    pending.arriving = undefined;
+    this.handle(arriving.first, Buffer.concat(arriving.chunks, arriving.bytes), pending);
+  }
+
+  private handle({ id, meta, timeoutMs }: Frame, body: Buffer, pending: Pending): void {
+    const { method, path, headers = NO_HEADERS } = asRequestMeta(meta);
+    const deadline = timeoutMs === undefined ? undefined : performance.now() + timeoutMs;
+    this.server.handle({ method, path, headers, body, signal: pending.signal, deadline }, (response) =>
+      this.respond(id, pending, response),
+    );
+  }
+
+  private respond(id: number, pending: Pending, response: RuntimeResponse): void {
+    if (pending.signal.aborted) return;
+    const { body } = response;
+    const meta = metaOf(response);
+    pending.leaving = sendMessage(this.writer, { id, type: FRAME_RESPONSE, meta }, body);
+    if (!pending.leaving || pending.leaving.done) this.pending.delete(id);
+    if (this.paused || this.writer.bufferedBytes < PAUSE_BYTES) return;
+    this.paused = true;
+    this.socket.pause();
+    void this.writer.drained(PAUSE_BYTES / 2).then(() => {
+      this.paused = false;
+      this.socket.resume();
+    });
+  }
+
+  private credit({ id, body }: Frame, { leaving }: Pending): void {
+    leaving?.credit(creditOf(body));
+    if (leaving?.done) this.pending.delete(id);
+  }
+}
+
+/** An answer in pieces says how long it will be, since its first frame does not. */
+function metaOf({ status, headers, body }: RuntimeResponse): Buffer | ResponseMeta {
+  if (body.length > CHUNK_BYTES) return { status, headers: { ...headers, 'content-length': String(body.length) } };
+  return status === 200 && headers === JSON_HEADERS ? JSON_OK : { status, headers };
 }
 
 /** The error for a body beyond the limit. */
 export function tooLarge(bytes: number, maxBodyBytes: number): AppError {
-  return new AppError('too_large', `the body of ${bytes} bytes is over the limit of ${maxBodyBytes} bytes`, {
+  return new AppError('too_large', `the body of ${bytes} bytes or more is over the limit of ${maxBodyBytes} bytes`, {
     details: { bytes, maxBodyBytes },
   });
 }

@@ -115,7 +115,7 @@ export class ModelServer {
         this.refuseUnlessLoadable();
         const last = this.models.sourceOf(route.model);
         const report = await this.models.load(readSource(route.model, request.body, this.options.framework, last));
-        return json({ load_ms: report.loadMs, warm_up_ms: report.warmUpMs });
+        return json({ library_ms: report.libraryMs, load_ms: report.loadMs, warm_up_ms: report.warmUpMs });
       }
       case 'unload':
         this.refuseUnlessLoadable();

@@ -18,7 +18,9 @@ test('a promotion whose model server is killed in a gate is free for the next de
     sandbox: {
       async withModel(_artifact, use) {
         if (++deliveries === 1) throw new AppError('upstream_failed', 'the model server went away before it answered');
-        const forward = () => ({ reply: Promise.reject(new Error('nobody asks')), cancel() {} });
+        const forward = () => {
+          throw new Error('nobody asks');
+        };
         return use({ signature: { inputs: [], outputs: [] }, forward, loadMs: 1 });
       },
       close: async () => {},

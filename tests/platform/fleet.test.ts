@@ -1,12 +1,13 @@
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import { scalingSchema } from '../../src/core/endpoints/endpoint.js';
-import { predict } from '../../src/core/inference/predict.js';
+import { DEFAULT_RUNTIME } from '../../src/core/endpoints/runtime.js';
 import type { EndpointRoute, RevisionRoute } from '../../src/core/inference/route.js';
 import { ProcessFleet } from '../../src/platform/fleet/process-fleet.js';
 import { createSandbox } from '../../src/platform/fleet/sandbox.js';
 import { Spares } from '../../src/platform/fleet/spares.js';
 import { eventually } from '../support/children.js';
+import { predictionOf } from '../support/predictions.js';
 import { quietLog } from '../support/quiet-log.js';
 import { inferBody, modelPath, RUNTIME_SCRIPT } from '../support/runtime.js';
 
@@ -33,7 +34,7 @@ function startFleet(): ProcessFleet {
   spares.start();
   const fleet = new ProcessFleet({
     spares,
-    artifacts: { modelPath: async () => modelPath('digits.onnx') },
+    artifacts: { locate: async () => ({ path: modelPath('digits.onnx'), framework: 'onnx' }) },
     clock: systemClock,
     log: quietLog,
     queueLimit: 1000,
@@ -54,6 +55,8 @@ const revision: RevisionRoute = {
   framework: 'onnx',
   signature: { inputs: [], outputs: [] },
   scaling: scalingSchema.parse({ minReplicas: 1, maxReplicas: 1 }),
+  runtime: DEFAULT_RUNTIME,
+  server: undefined,
   warmUntilMs: 0,
 };
 const endpoint: EndpointRoute = {
@@ -62,6 +65,7 @@ const endpoint: EndpointRoute = {
   name: 'digits',
   access: 'key',
   stickyHeader: undefined,
+  suspended: false,
   generation: 1,
   targets: [{ revision, percent: 100, tag: undefined }],
   revisions: new Map([[1, revision]]),
@@ -80,7 +84,9 @@ test('kill -9 of a model server loses no prediction: what was in flight and what
   await eventually(() => typeof pid() === 'number', 20_000);
   const statuses: Promise<number>[] = [];
   const ask = () =>
-    statuses.push(predict(fleet, revision, call, { timeoutMs: 20_000, idempotent: true }).reply.then((r) => r.status));
+    statuses.push(
+      predictionOf(fleet, revision, call, { timeoutMs: 20_000, idempotent: true }).reply.then((r) => r.status),
+    );
   for (let at = 0; at < 300; at++) ask();
   await new Promise((resolve) => setTimeout(resolve, 2));
   process.kill(pid() ?? 0, 'SIGKILL');
@@ -93,7 +99,7 @@ test('kill -9 of a model server loses no prediction: what was in flight and what
 
 test('a model is not to blame for a killed model server, unless each one dies with it', async () => {
   const spares = makeSpares(0);
-  const artifacts = { modelPath: async () => modelPath('digits.onnx') };
+  const artifacts = { locate: async () => ({ path: modelPath('digits.onnx'), framework: 'onnx' }) };
   let kills = 2;
   const take = spares.take.bind(spares);
   spares.take = async () => {

@@ -2,8 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../src/clock.js';
 import type { Fleet } from '../../src/core/fleet.js';
-import type { Lease, Waiting } from '../../src/core/inference/pool.js';
-import { predict } from '../../src/core/inference/predict.js';
+import { ask } from '../../src/core/inference/forward.js';
+import type { Lease, LeaseWaiter, Waiting } from '../../src/core/inference/pool.js';
 import type { RevisionRoute } from '../../src/core/inference/route.js';
 import { createSandbox } from '../../src/platform/fleet/sandbox.js';
 import { isRunning } from '../../src/platform/processes.js';
@@ -18,6 +18,7 @@ import {
   revisionOf,
   slowCall,
 } from '../support/fleet-bench.js';
+import { leaseOf, predictionOf } from '../support/predictions.js';
 import { modelPath, RUNTIME_SCRIPT } from '../support/runtime.js';
 
 const benches: FleetBench[] = [];
@@ -41,7 +42,7 @@ const pids = (fleet: Fleet) =>
 async function answers(fleet: Fleet, revision: RevisionRoute, count: number, call = addCall) {
   const seen: Record<string, number> = {};
   const one = async () => {
-    const outcome = await predict(fleet, revision, call, patient).reply.then(
+    const outcome = await predictionOf(fleet, revision, call, patient).reply.then(
       (reply) => String(reply.status),
       (error) => `${error.code}: ${error.message}`,
     );
@@ -65,9 +66,10 @@ function counting(fleet: Fleet) {
     };
     return { replica: lease.replica, release };
   };
-  const lease = (revision: RevisionRoute): Lease | Waiting => {
-    const got = fleet.lease(revision);
-    return 'replica' in got ? count(got) : { lease: got.lease.then(count), cancel: got.cancel };
+  const lease = (revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting => {
+    const granted = (given: Lease) => waiter.granted(count(given));
+    const got = fleet.lease(revision, { granted, refused: (error) => waiter.refused(error) });
+    return 'replica' in got ? count(got) : got;
   };
   return { fleet: { lease } as unknown as Fleet, most };
 }
@@ -195,7 +197,9 @@ test.each([
   expect(started.filter(isRunning)).toEqual([]);
   const children = await childrenOfThisProcess();
   expect(children).toEqual([]);
-  expect(() => fleet.lease(revisionOf('add.onnx'))).toThrowError(expect.objectContaining({ code: 'not_ready' }));
+  expect(() => leaseOf((waiter) => fleet.lease(revisionOf('add.onnx'), waiter))).toThrowError(
+    expect.objectContaining({ code: 'not_ready' }),
+  );
 });
 
 /** Model servers that this process has started and that still run. */
@@ -248,7 +252,9 @@ test('a spare that dies is replaced, and is never handed out dead', async () => 
 test('the sandbox says why a model does not load, and leaves no server behind', async () => {
   const { artifact } = revisionOf('corrupt.onnx');
   const spares = makeSpares(0);
-  const sandbox = createSandbox(spares, { modelPath: async (given) => modelPath(given.files[0]?.path ?? '') });
+  const sandbox = createSandbox(spares, {
+    locate: async (given) => ({ path: modelPath(given.files[0]?.path ?? ''), framework: 'onnx' }),
+  });
   await expect(sandbox.withModel(artifact, async () => 'used')).rejects.toMatchObject({
     code: 'invalid',
     message: expect.stringMatching(/.{10,}/),
@@ -257,7 +263,7 @@ test('the sandbox says why a model does not load, and leaves no server behind', 
   const good = revisionOf('add.onnx').artifact;
   const broken = sandbox.withModel(good, async ({ signature, forward }) => {
     expect(signature.inputs.map(({ name }) => name)).toEqual(['a', 'b']);
-    const reply = await forward({ ...addCall, path: '/v2/models/{model}/infer' }).reply;
+    const reply = await ask(forward, { ...addCall, path: '/v2/models/{model}/infer' }).reply;
     expect(reply.status).toBe(200);
     throw new Error('the caller fails');
   });

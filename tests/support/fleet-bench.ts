@@ -1,6 +1,7 @@
 /** A fleet of real model servers over fixture models. */
 import { type Clock, systemClock } from '../../src/clock.js';
 import { scalingSchema } from '../../src/core/endpoints/endpoint.js';
+import { DEFAULT_RUNTIME } from '../../src/core/endpoints/runtime.js';
 import type { EndpointRoute, RevisionRoute } from '../../src/core/inference/route.js';
 import { ProcessFleet } from '../../src/platform/fleet/process-fleet.js';
 import { Spares } from '../../src/platform/fleet/spares.js';
@@ -44,12 +45,17 @@ export function makeFleet(options: FleetOptions = {}): FleetBench {
   spares.start();
   const fleet = new ProcessFleet({
     spares,
-    artifacts: { modelPath: async (artifact) => options.model ?? modelPath(artifact.files[0]?.path ?? '') },
+    artifacts: {
+      locate: async (artifact) => ({
+        path: options.model ?? modelPath(artifact.files[0]?.path ?? ''),
+        framework: 'onnx',
+      }),
+    },
     clock,
     log: quietLog,
     queueLimit: 1000,
     onStatus: () => {},
-    onColdStart: (_endpoint, tookMs) => void coldStarts.push(tookMs),
+    onColdStart: (_route, waitMs) => void coldStarts.push(waitMs),
   });
   return { fleet, spares, coldStarts };
 }
@@ -65,6 +71,8 @@ export function revisionOf(file: string, scaling: object = {}, number = 1): Revi
     framework: 'onnx',
     signature: { inputs: [], outputs: [] },
     scaling: scalingSchema.parse(scaling),
+    runtime: DEFAULT_RUNTIME,
+    server: undefined,
     warmUntilMs: 0,
   };
 }
@@ -77,6 +85,7 @@ export function endpointOf(...revisions: readonly RevisionRoute[]): EndpointRout
     name: 'model',
     access: 'key',
     stickyHeader: undefined,
+    suspended: false,
     generation: 1,
     targets: revisions.slice(0, 1).map((revision) => ({ revision, percent: 100, tag: undefined })),
     revisions: new Map(revisions.map((revision) => [revision.number, revision])),

@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sendMessage } from '../../src/protocol/body-sender.js';
 import {
   asResponseMeta,
   FRAME_CANCEL,
@@ -80,7 +81,7 @@ export async function connectFrames(path: string): Promise<FrameClient> {
   const socket = connect(path);
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
   const pending = new Map<number, { resolve(reply: ResponseMeta & { body: Buffer }): void; reject(e: Error): void }>();
-  const reader = new FrameReader(1 << 30, ({ id, meta, body }) => {
+  const reader = new FrameReader(({ id, meta, body }) => {
     pending.get(id)?.resolve({ ...asResponseMeta(meta), body });
     pending.delete(id);
   });
@@ -96,9 +97,9 @@ export async function connectFrames(path: string): Promise<FrameClient> {
     send: (method, path, body = '') =>
       new Promise((resolve, reject) => {
         pending.set(++last, { resolve, reject });
-        writer.write(last, FRAME_REQUEST, { method, path }, Buffer.from(body));
+        sendMessage(writer, { id: last, type: FRAME_REQUEST, meta: { method, path } }, Buffer.from(body));
       }),
-    cancelLast: () => writer.write(last, FRAME_CANCEL, undefined),
+    cancelLast: () => writer.write({ id: last, type: FRAME_CANCEL }),
   };
 }
 

@@ -1,3 +1,4 @@
+import { DEFAULT_RUNTIME } from '../../src/core/endpoints/runtime.js';
 import type { EndpointRoute, RevisionRoute } from '../../src/core/inference/route.js';
 
 /** An endpoint whose revisions 1, 2, … get these percents. */
@@ -9,6 +10,7 @@ export function endpointWith(percents: readonly number[]): EndpointRoute {
     name: 'splits',
     access: 'public',
     stickyHeader: undefined,
+    suspended: false,
     generation: 1,
     targets: [...revisions.values()].map((route, at) => ({
       revision: route,
@@ -51,6 +53,8 @@ function revision(number: number): RevisionRoute {
       queueTimeoutSec: 30,
       threads: 1,
     },
+    runtime: DEFAULT_RUNTIME,
+    server: undefined,
     warmUntilMs: 0,
   };
 }

@@ -44,6 +44,14 @@ const SCALING: Fields = {
   threads: leaf,
 };
 
+const RUNTIME: Fields = {
+  batching: { maxRows: leaf, delayMs: leaf, preferredRows: leaf },
+  instances: leaf,
+  device: leaf,
+  warmup: leaf,
+  options: leaf,
+};
+
 export const KINDS = ['Dataset', 'Model', 'Endpoint', 'Key', 'Job'] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -57,6 +65,7 @@ export const SPEC_FIELDS: Readonly<Record<Kind, Fields>> = {
     scaling: SCALING,
     routing: { stickyHeader: leaf },
     policy: { auto: leaf, gates: GATE, rollout: ROLLOUT },
+    runtime: RUNTIME,
     version: leaf,
   },
   Key: { role: leaf, expiresAt: leaf },

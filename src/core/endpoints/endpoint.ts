@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { gateSchema } from '../promotions/gate.js';
 import { rolloutPlanSchema } from '../rollouts/rollout.js';
 import { NAME } from '../training/spec.js';
+import { runtimeSchema } from './runtime.js';
 
 export const scalingSchema = z
   .object({
@@ -91,6 +92,7 @@ export const endpointSpecSchema = z
     scaling: scalingSchema.prefault({}),
     routing: routingSchema.prefault({}),
     policy: policySchema.prefault({}),
+    runtime: runtimeSchema.prefault({}),
   })
   .strict();
 

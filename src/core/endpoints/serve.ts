@@ -3,6 +3,7 @@ import { AppError } from '../../errors.js';
 import { crown, rolloutInFlight } from '../rollouts/store.js';
 import type { Db } from '../schema.js';
 import type { EndpointSpec, Scaling, TrafficTarget } from './endpoint.js';
+import type { RuntimeSettings } from './runtime.js';
 import {
   createEndpoint,
   createEndpointIn,
@@ -44,7 +45,7 @@ export async function addRevision(
   db: Db,
   project: string,
   endpointName: string,
-  input: { version: number; scaling?: Scaling | undefined; reason: string },
+  input: { version: number; scaling?: Scaling | undefined; runtime?: RuntimeSettings | undefined; reason: string },
 ): Promise<number> {
   return db.transaction().execute(async (tx) => {
     const endpoint = await getEndpoint(tx, project, endpointName);
@@ -53,6 +54,7 @@ export async function addRevision(
       version: input.version,
       reason: input.reason,
       ...(input.scaling ? { scaling: input.scaling } : {}),
+      ...(input.runtime ? { runtime: input.runtime } : {}),
     });
   });
 }

@@ -6,6 +6,7 @@ import { newId } from '../id.js';
 import { getModel, getVersion } from '../models/store.js';
 import type { Db } from '../schema.js';
 import { type EndpointSpec, type Scaling, type TrafficTarget, trafficSchema } from './endpoint.js';
+import type { RuntimeSettings } from './runtime.js';
 
 /** Tells every gateway that the routing of an endpoint changed; delivered when the transaction commits. */
 export async function notifyRouting(db: Db, endpointId: string): Promise<void> {
@@ -31,6 +32,7 @@ export async function createEndpointIn(tx: Db, project: string, spec: EndpointSp
       scaling: JSON.stringify(spec.scaling),
       routing: JSON.stringify(spec.routing),
       policy: JSON.stringify(spec.policy),
+      runtime: JSON.stringify(spec.runtime),
       traffic: '[]',
       generation: 0,
       last_revision: 0,
@@ -49,7 +51,7 @@ export async function createEndpointIn(tx: Db, project: string, spec: EndpointSp
   return id;
 }
 
-/** Changes an endpoint's settings. The model stays: another model is another endpoint. Running revisions keep their scaling. */
+/** Changes an endpoint's settings. The model stays: another model is another endpoint. Revisions that are there keep theirs. */
 export async function updateEndpoint(db: Db, project: string, spec: EndpointSpec): Promise<void> {
   await db.transaction().execute(async (tx) => {
     const endpoint = await getEndpoint(tx, project, spec.name);
@@ -69,6 +71,7 @@ export async function updateEndpoint(db: Db, project: string, spec: EndpointSpec
         scaling: JSON.stringify(spec.scaling),
         routing: JSON.stringify(spec.routing),
         policy: JSON.stringify(spec.policy),
+        runtime: JSON.stringify(spec.runtime),
       })
       .where('id', '=', endpoint.id)
       .execute();
@@ -161,6 +164,7 @@ export interface NewRevision {
   readonly endpointId: string;
   readonly version: number;
   readonly scaling?: Scaling;
+  readonly runtime?: RuntimeSettings;
   readonly reason: string;
   /** Keep it warm until then. */
   readonly warmUntil?: Date;
@@ -189,6 +193,8 @@ export async function createRevision(tx: Db, input: NewRevision): Promise<number
       artifact: JSON.stringify(version.artifact),
       framework: version.framework,
       scaling: JSON.stringify(input.scaling ?? endpoint.scaling),
+      runtime: JSON.stringify(input.runtime ?? endpoint.runtime),
+      server: version.server === null ? null : JSON.stringify(version.server),
       warm_until: input.warmUntil ?? null,
       reason: input.reason,
     })

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type AwaitedPlace, leaseOf } from '../../../tests/support/predictions.js';
 import { seeded } from '../../../tests/support/random.js';
 import { AppError } from '../../errors.js';
-import { type Lease, type PooledReplica, ReplicaPool, type Waiting } from './pool.js';
+import { type Lease, type PooledReplica, ReplicaPool } from './pool.js';
 
 const forward = () => {
   throw new Error('nobody forwards here');
@@ -23,12 +24,14 @@ function pool(options: { queueLimit?: number; queueTimeoutMs?: number } = {}) {
   return { pool: made, demand };
 }
 
-function held(got: Lease | Waiting): Lease {
+const take = (from: ReplicaPool) => leaseOf((waiter) => from.lease(waiter));
+
+function held(got: Lease | AwaitedPlace): Lease {
   if (!('replica' in got)) throw new Error('a slot was expected, not a place in the queue');
   return got;
 }
 
-function queued(got: Lease | Waiting): Waiting {
+function queued(got: Lease | AwaitedPlace): AwaitedPlace {
   if ('replica' in got) throw new Error('a place in the queue was expected, not a slot');
   return got;
 }
@@ -41,49 +44,49 @@ describe('ReplicaPool', () => {
     const { pool: p } = pool();
     p.add(replica('a', 2));
     p.add(replica('b', 2));
-    const ids = Array.from({ length: 4 }, () => held(p.lease()).replica.id);
+    const ids = Array.from({ length: 4 }, () => held(take(p)).replica.id);
     expect(ids.sort()).toEqual(['a', 'a', 'b', 'b']);
-    queued(p.lease());
+    queued(take(p));
     expect([p.busy, p.waiting, p.ready]).toEqual([4, 1, 2]);
   });
 
   it('counts a release once, however often it is called', () => {
     const { pool: p, demand } = pool();
     p.add(replica('a', 1));
-    const lease = held(p.lease());
+    const lease = held(take(p));
     lease.release();
     lease.release();
     expect([p.busy, demand.now]).toEqual([0, 0]);
-    held(p.lease());
-    queued(p.lease());
+    held(take(p));
+    queued(take(p));
   });
 
   it('serves who waits in order of arrival, before who comes later', async () => {
     const { pool: p } = pool();
     const order: number[] = [];
-    for (let at = 0; at < 5; at++) void queued(p.lease()).lease.then(() => order.push(at));
+    for (let at = 0; at < 5; at++) void queued(take(p)).lease.then(() => order.push(at));
     p.add(replica('a', 2));
     p.add(replica('b', 2));
     await Promise.resolve();
     expect(order).toEqual([0, 1, 2, 3]);
     expect(p.waiting).toBe(1);
-    queued(p.lease());
+    queued(take(p));
   });
 
   it('refuses beyond the queue bound at once, and takes again when somebody left', async () => {
     const { pool: p, demand } = pool({ queueLimit: 2 });
-    const first = queued(p.lease());
-    queued(p.lease());
-    expect(() => p.lease()).toThrowError(expect.objectContaining({ code: 'overloaded', retryAfterSec: 1 }));
+    const first = queued(take(p));
+    queued(take(p));
+    expect(() => take(p)).toThrowError(expect.objectContaining({ code: 'overloaded', retryAfterSec: 1 }));
     expect(demand.now).toBe(2);
     first.cancel();
     await expect(first.lease).rejects.toMatchObject({ code: 'cancelled' });
-    queued(p.lease());
+    queued(take(p));
   });
 
   it('ends a wait that is too long, and says why', async () => {
     const { pool: p, demand } = pool({ queueTimeoutMs: 500 });
-    const waiting = queued(p.lease()).lease;
+    const waiting = queued(take(p)).lease;
     const outcome = expect(waiting).rejects.toMatchObject({ code: 'not_ready', message: 'because' });
     vi.advanceTimersByTime(501);
     await outcome;
@@ -92,7 +95,7 @@ describe('ReplicaPool', () => {
 
   it('does not let a cancel take back what was already given', async () => {
     const { pool: p, demand } = pool();
-    const waiting = queued(p.lease());
+    const waiting = queued(take(p));
     p.add(replica('a', 1));
     waiting.cancel();
     (await waiting.lease).release();
@@ -102,13 +105,13 @@ describe('ReplicaPool', () => {
   it('drains: nothing new, done with the last request', async () => {
     const { pool: p } = pool();
     p.add(replica('a', 2));
-    const [one, two] = [held(p.lease()), held(p.lease())];
+    const [one, two] = [held(take(p)), held(take(p))];
     let drained = false;
     void p.drain('a').then(() => {
       drained = true;
     });
     expect(p.ready).toBe(0);
-    const waiting = queued(p.lease());
+    const waiting = queued(take(p));
     one.release();
     await Promise.resolve();
     expect([drained, p.waiting]).toEqual([false, 1]);
@@ -125,7 +128,7 @@ describe('ReplicaPool', () => {
   ])('tells everybody who drains $why', async ({ busy }) => {
     const { pool: p } = pool();
     p.add(replica('a', 1));
-    const lease = busy ? held(p.lease()) : undefined;
+    const lease = busy ? held(take(p)) : undefined;
     const both = [p.drain('a'), p.drain('a')];
     lease?.release();
     await Promise.all(both);
@@ -137,7 +140,7 @@ describe('ReplicaPool', () => {
   it('ends a drain when the replica dies, and its late releases change nothing', async () => {
     const { pool: p, demand } = pool();
     p.add(replica('a', 1));
-    const lease = held(p.lease());
+    const lease = held(take(p));
     const drained = p.drain('a');
     p.drop('a');
     await drained;
@@ -145,14 +148,14 @@ describe('ReplicaPool', () => {
     p.add(replica('a', 1));
     lease.release();
     expect([p.ready, p.busy, demand.now]).toEqual([1, 0, 0]);
-    held(p.lease());
+    held(take(p));
   });
 
   it('sends nothing to a dropped replica and loses nobody who waits', async () => {
     const { pool: p } = pool();
     p.add(replica('a', 1));
-    const lease = held(p.lease());
-    const waiting = queued(p.lease());
+    const lease = held(take(p));
+    const waiting = queued(take(p));
     p.drop('a');
     lease.release();
     expect(p.waiting).toBe(1);
@@ -164,7 +167,7 @@ describe('ReplicaPool', () => {
     const { pool: p } = pool();
     expect(p.idlest()).toBeUndefined();
     p.add(replica('a', 4));
-    held(p.lease());
+    held(take(p));
     p.add(replica('b', 4));
     expect(p.idlest()).toBe('b');
     void p.drain('b');
@@ -173,7 +176,7 @@ describe('ReplicaPool', () => {
 
   it('rejects everybody who waits', async () => {
     const { pool: p, demand } = pool();
-    const waiting = [queued(p.lease()).lease, queued(p.lease()).lease];
+    const waiting = [queued(take(p)).lease, queued(take(p)).lease];
     p.rejectWaiters(new AppError('not_ready', 'gone'));
     for (const one of waiting) await expect(one).rejects.toMatchObject({ message: 'gone' });
     expect([p.waiting, demand.now]).toEqual([0, 0]);
@@ -190,12 +193,12 @@ describe('ReplicaPool under random interleavings', () => {
     const slots = new Map<string, number>();
     const draining = new Map<string, { done: boolean }>();
     const leases: Lease[] = [];
-    const waits = new Set<Waiting>();
+    const waits = new Set<AwaitedPlace>();
     let outcomes = 0;
     let asked = 0;
     let serial = 0;
 
-    const track = (waiting: Waiting) => {
+    const track = (waiting: AwaitedPlace) => {
       waits.add(waiting);
       waiting.lease
         .then(
@@ -214,7 +217,7 @@ describe('ReplicaPool under random interleavings', () => {
       if (what < 0.45) {
         try {
           asked++;
-          const got = p.lease();
+          const got = take(p);
           if ('replica' in got) leases.push(got);
           else track(got);
         } catch {

@@ -19,9 +19,15 @@ export interface Lease {
   release(): void;
 }
 
-/** A request that waits for a slot. `cancel` gives its place up; the lease then rejects with `cancelled`. */
+/** Who asks for a slot. Hears of one it had to wait for, or why there is none; one of the two, once. */
+export interface LeaseWaiter {
+  granted(lease: Lease): void;
+  refused(error: AppError): void;
+}
+
+/** A place in the queue. */
 export interface Waiting {
-  readonly lease: Promise<Lease>;
+  /** Gives the place up; the waiter hears nothing more. */
   cancel(): void;
 }
 
@@ -41,21 +47,20 @@ interface Member {
   draining: { readonly done: Promise<void>; end(): void } | undefined;
 }
 
-interface Waiter {
-  resolve(lease: Lease): void;
-  reject(error: AppError): void;
-  timer: NodeJS.Timeout;
+interface Place {
+  readonly waiter: LeaseWaiter;
+  readonly timer: NodeJS.Timeout;
 }
 
 export class ReplicaPool {
   private readonly members = new Map<string, Member>();
   /** In order of arrival; a Set, so that one who leaves from the middle costs nothing. */
-  private readonly waiters = new Set<Waiter>();
+  private readonly places = new Set<Place>();
 
   constructor(private readonly options: PoolOptions) {}
 
   get waiting(): number {
-    return this.waiters.size;
+    return this.places.size;
   }
 
   get busy(): number {
@@ -107,45 +112,38 @@ export class ReplicaPool {
     return best?.replica.id;
   }
 
-  /** A slot now, or a place in the queue; `overloaded` when the queue is full. */
-  lease(): Lease | Waiting {
-    const member = this.waiters.size === 0 ? this.leastLoaded() : undefined;
-    if (!member && this.waiters.size >= this.options.queueLimit) {
-      throw new AppError('overloaded', `${this.waiters.size} requests wait for a replica already, which is the bound`, {
+  /** A slot now, or a place in the queue, of whose end `waiter` hears; `overloaded` when the queue is full. */
+  lease(waiter: LeaseWaiter): Lease | Waiting {
+    const member = this.places.size === 0 ? this.leastLoaded() : undefined;
+    if (!member && this.places.size >= this.options.queueLimit) {
+      throw new AppError('overloaded', `${this.places.size} requests wait for a replica already, which is the bound`, {
         retryAfterSec: 1,
       });
     }
     this.options.onDemand(1);
-    return member ? this.take(member) : this.wait();
+    return member ? this.take(member) : this.wait(waiter);
   }
 
   /** Fails everybody who waits; for an endpoint that is gone. */
   rejectWaiters(error: AppError): void {
-    for (const waiter of [...this.waiters]) this.leave(waiter, error);
+    for (const place of [...this.places]) if (this.leave(place)) place.waiter.refused(error);
   }
 
-  private wait(): Waiting {
-    let cancel = () => {};
-    const lease = new Promise<Lease>((resolve, reject) => {
-      const waiter: Waiter = {
-        resolve,
-        reject,
-        timer: setTimeout(
-          () => this.leave(waiter, new AppError('not_ready', this.options.explain(), { retryAfterSec: 1 })),
-          this.options.queueTimeoutMs,
-        ),
-      };
-      this.waiters.add(waiter);
-      cancel = () => this.leave(waiter, new AppError('cancelled', 'the request was cancelled while it waited'));
-    });
-    return { lease, cancel };
+  private wait(waiter: LeaseWaiter): Waiting {
+    const timer = setTimeout(() => {
+      if (this.leave(place)) waiter.refused(new AppError('not_ready', this.options.explain(), { retryAfterSec: 1 }));
+    }, this.options.queueTimeoutMs);
+    const place: Place = { waiter, timer };
+    this.places.add(place);
+    return { cancel: () => void this.leave(place) };
   }
 
-  private leave(waiter: Waiter, error: AppError): void {
-    if (!this.waiters.delete(waiter)) return;
-    clearTimeout(waiter.timer);
+  /** Whether the place was still held. */
+  private leave(place: Place): boolean {
+    if (!this.places.delete(place)) return false;
+    clearTimeout(place.timer);
     this.options.onDemand(-1);
-    waiter.reject(error);
+    return true;
   }
 
   private leastLoaded(): Member | undefined {
@@ -176,12 +174,12 @@ export class ReplicaPool {
   }
 
   private serveWaiters(): void {
-    for (const waiter of this.waiters) {
+    for (const place of this.places) {
       const member = this.leastLoaded();
       if (!member) return;
-      this.waiters.delete(waiter);
-      clearTimeout(waiter.timer);
-      waiter.resolve(this.take(member));
+      this.places.delete(place);
+      clearTimeout(place.timer);
+      place.waiter.granted(this.take(member));
     }
   }
 }

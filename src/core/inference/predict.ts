@@ -1,21 +1,15 @@
 /**
- * A prediction's way: choose the revision, get a slot, forward, and once more on another replica when the first went
- * away before it answered. The body stays bytes; the database is not asked.
+ * A prediction's way: get a slot of the revision, forward, and once more on another replica when the first went away
+ * before it answered. The body stays bytes; the database is not asked.
  */
 import { AppError, asAppError } from '../../errors.js';
 import type { Fleet } from '../fleet.js';
-import type { Call, Exchange, Reply } from './forward.js';
-import type { Lease, Waiting } from './pool.js';
+import type { Call, Exchange, ReplyHandler, ReplyHead } from './forward.js';
+import type { Lease, LeaseWaiter, Waiting } from './pool.js';
 import type { RevisionRoute } from './route.js';
 
-export interface Prediction {
-  readonly reply: Promise<Reply>;
-  /** The client is gone: gives the place or the slot up and tells the replica. */
-  cancel(): void;
-}
-
 export interface PredictOptions {
-  /** From now to the answer, waiting included. */
+  /** From now to the beginning of the answer, waiting included. */
   readonly timeoutMs: number;
   /** Whether the request may run twice when the first replica dies with it. */
   readonly idempotent: boolean;
@@ -23,52 +17,133 @@ export interface PredictOptions {
 
 const MAX_ATTEMPTS = 3;
 
-export function predict(fleet: Fleet, revision: RevisionRoute, call: Call, options: PredictOptions): Prediction {
-  let current: Waiting | Exchange | undefined;
-  let stopped: AppError | undefined;
-  const stop = (error: AppError) => {
-    stopped ??= error;
-    current?.cancel();
-  };
-  const timer = setTimeout(
-    () => stop(new AppError('timeout', `no answer within ${options.timeoutMs} ms`)),
-    options.timeoutMs,
-  );
+/**
+ * Sends a request to a revision. The handler hears of the answer as from a replica, or of the error that is the answer:
+ * `timeout`, `overloaded`, `not_ready`, `upstream_failed`, `too_large`. A cancel gives the place or the slot up.
+ */
+export function predict(
+  fleet: Fleet,
+  request: { readonly revision: RevisionRoute; readonly call: Call },
+  options: PredictOptions,
+  handler: ReplyHandler,
+): Exchange {
+  const prediction = new Prediction(fleet, request, options, handler);
+  prediction.attempt();
+  return prediction;
+}
 
-  const attempt = async (): Promise<Reply> => {
-    const got: Lease | Waiting = fleet.lease(revision);
-    let lease: Lease;
-    if ('replica' in got) lease = got;
-    else {
-      current = got;
-      lease = await got.lease;
-    }
+/** One object for all roles that a prediction plays, because there is one for every request. */
+class Prediction implements Exchange, LeaseWaiter, ReplyHandler {
+  private readonly began = performance.now();
+  private readonly timer: NodeJS.Timeout;
+  private waiting: Waiting | undefined;
+  private lease: Lease | undefined;
+  private exchange: Exchange | undefined;
+  private attempts = 0;
+  private replied = false;
+  private over = false;
+
+  constructor(
+    private readonly fleet: Fleet,
+    private readonly request: { readonly revision: RevisionRoute; readonly call: Call },
+    private readonly options: PredictOptions,
+    private readonly handler: ReplyHandler,
+  ) {
+    this.timer = setTimeout(this.late, options.timeoutMs);
+  }
+
+  attempt(): void {
+    this.attempts++;
     try {
-      if (stopped) throw stopped;
-      const exchange = lease.replica.forward(call);
-      current = exchange;
-      return await exchange.reply;
-    } finally {
-      lease.release();
+      const got = this.fleet.lease(this.request.revision, this);
+      if ('replica' in got) this.granted(got);
+      else this.waiting = got;
+    } catch (error) {
+      this.fail(asAppError(error));
     }
-  };
+  }
 
-  const run = async (): Promise<Reply> => {
+  granted(lease: Lease): void {
+    this.waiting = undefined;
+    this.lease = lease;
+    const { call } = this.request;
+    const timeoutMs = Math.max(1, this.options.timeoutMs - (performance.now() - this.began));
     try {
-      for (let tried = 1; ; tried++) {
-        try {
-          return await attempt();
-        } catch (error) {
-          if (stopped) throw stopped;
-          // only a replica that went away is worth another try; what it answered, or a full queue, is the answer
-          const failure = asAppError(error);
-          if (failure.code !== 'upstream_failed' || !options.idempotent || tried === MAX_ATTEMPTS) throw failure;
-        }
-      }
-    } finally {
-      clearTimeout(timer);
+      const exchange = lease.replica.forward({ ...call, timeoutMs }, this);
+      // an answer may have come at once
+      if (this.lease === lease || this.replied) this.exchange = exchange;
+    } catch (error) {
+      this.fail(asAppError(error));
     }
+  }
+
+  refused(error: AppError): void {
+    this.waiting = undefined;
+    this.fail(error);
+  }
+
+  onReply(head: ReplyHead, body: Buffer): void {
+    this.replied = true;
+    clearTimeout(this.timer);
+    if (head.worked || !head.more) this.release();
+    if (!head.more) this.over = true;
+    this.handler.onReply(head, body);
+  }
+
+  onData(chunk: Buffer): void {
+    this.handler.onData(chunk);
+  }
+
+  onEnd(): void {
+    this.over = true;
+    this.release();
+    this.handler.onEnd();
+  }
+
+  onError(error: AppError): void {
+    this.exchange = undefined;
+    this.release();
+    // only a replica that went away is worth another try; what it answered is the answer. A body that was sent piece by
+    // piece is not there to be sent again
+    const again = error.code === 'upstream_failed' && this.options.idempotent && !this.request.call.rest;
+    if (again && !this.replied && this.attempts < MAX_ATTEMPTS) this.attempt();
+    else this.fail(error);
+  }
+
+  cancel(): void {
+    if (this.over) return;
+    this.over = true;
+    clearTimeout(this.timer);
+    this.waiting?.cancel();
+    this.exchange?.cancel();
+    this.release();
+  }
+
+  pause(): void {
+    this.exchange?.pause();
+  }
+
+  resume(): void {
+    this.exchange?.resume();
+  }
+
+  private readonly late = (): void => {
+    const error = new AppError('timeout', `no answer within ${this.options.timeoutMs} ms`);
+    if (this.over) return;
+    this.cancel();
+    this.handler.onError(error);
   };
 
-  return { reply: run(), cancel: () => stop(new AppError('cancelled', 'the client went away')) };
+  private fail(error: AppError): void {
+    this.over = true;
+    clearTimeout(this.timer);
+    this.release();
+    this.handler.onError(error);
+  }
+
+  private release(): void {
+    const { lease } = this;
+    this.lease = undefined;
+    lease?.release();
+  }
 }

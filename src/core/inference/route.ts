@@ -3,7 +3,9 @@
 import { AppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
 import type { Scaling } from '../endpoints/endpoint.js';
+import type { RuntimeSettings } from '../endpoints/runtime.js';
 import type { Artifact } from '../models/model.js';
+import type { ServerSpec } from '../models/server.js';
 
 export interface RevisionRoute {
   /** Endpoint id and number: the name under which the fleet knows it. */
@@ -16,6 +18,9 @@ export interface RevisionRoute {
   readonly framework: string;
   readonly signature: Signature;
   readonly scaling: Scaling;
+  readonly runtime: RuntimeSettings;
+  /** Of a revision that somebody else's server serves. */
+  readonly server: ServerSpec | undefined;
   /** Keep at least one replica until then, whatever the traffic; milliseconds since the epoch. */
   readonly warmUntilMs: number;
 }
@@ -33,6 +38,8 @@ export interface EndpointRoute {
   readonly name: string;
   readonly access: 'key' | 'public';
   readonly stickyHeader: string | undefined;
+  /** Unloaded by hand: nothing is served until it is loaded again. */
+  readonly suspended: boolean;
   readonly generation: number;
   readonly targets: readonly TargetRoute[];
   readonly revisions: ReadonlyMap<number, RevisionRoute>;

@@ -3,6 +3,7 @@
  * reads the table with two look-ups and never waits for the database, unless it would be refused.
  */
 import type { Selectable } from 'kysely';
+import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
 import type { EndpointRoute, RevisionRoute, TargetRoute } from './route.js';
 
@@ -133,6 +134,8 @@ function revisionQuery(db: Db, endpointIds: readonly string[] | undefined) {
       'r.artifact',
       'r.framework',
       'r.scaling',
+      'r.runtime',
+      'r.server',
       'r.warm_until',
       'v.signature',
     ])
@@ -165,6 +168,9 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
         framework: row.framework,
         signature: row.signature,
         scaling: row.scaling,
+        // rows of before there were such settings have none
+        runtime: { ...DEFAULT_RUNTIME, ...row.runtime },
+        server: row.server ?? undefined,
         warmUntilMs: row.warm_until?.getTime() ?? 0,
       },
     ]),
@@ -179,6 +185,7 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
     name: endpoint.name,
     access: endpoint.access,
     stickyHeader: endpoint.routing.stickyHeader,
+    suspended: endpoint.suspended,
     generation: endpoint.generation,
     targets,
     revisions,

@@ -82,12 +82,13 @@ describe('predictAll', () => {
     answer: (inputs: Tensor[]) => { status: number; body: unknown },
   ): { forward: Forward; calls: Call[] } => {
     const calls: Call[] = [];
-    const forward: Forward = (call) => {
+    const forward: Forward = (call, handler) => {
       calls.push(call);
       const { inputs } = JSON.parse(call.body.toString('utf8')) as { inputs: Tensor[] };
       const { status, body } = answer(inputs);
       const text = typeof body === 'string' ? body : JSON.stringify(body);
-      return { reply: Promise.resolve({ status, headers: {}, body: Buffer.from(text) }), cancel() {} };
+      handler.onReply({ status, headers: {}, more: false, worked: true }, Buffer.from(text));
+      return { cancel() {}, pause() {}, resume() {} };
     };
     return { forward, calls };
   };

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { AppError, messageOf } from '../../errors.js';
 import type { Blobs } from '../blobs.js';
 import { findDataset } from '../datasets/store.js';
-import type { Forward } from '../inference/forward.js';
+import { ask, type Forward } from '../inference/forward.js';
 import type { Db } from '../schema.js';
 
 const tensorSchema = z.object({
@@ -139,7 +139,7 @@ async function request(
   forward: Forward,
   inputs: readonly JsonTensor[],
 ): Promise<{ outputs: { name: string; data: unknown[] }[] }> {
-  const reply = await forward({
+  const reply = await ask(forward, {
     method: 'POST',
     path: '/v2/models/{model}/infer',
     headers: { 'content-type': 'application/json' },

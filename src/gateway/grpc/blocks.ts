@@ -1,6 +1,6 @@
 /** The header blocks of answers. Those that never differ are made once. */
 import { AppError } from '../../errors.js';
-import type { Coding } from '../content-coding.js';
+import type { Coding } from '../http/content-coding.js';
 import { encodeHeaders } from '../http2/hpack-encoder.js';
 import { percentEncode } from './metadata.js';
 import { type Outcome, STATUS } from './status.js';

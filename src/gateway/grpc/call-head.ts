@@ -1,6 +1,6 @@
 /** What the headers of a call say about how it is spoken. */
 import { AppError } from '../../errors.js';
-import type { Coding } from '../content-coding.js';
+import type { Coding } from '../http/content-coding.js';
 import type { HeaderField } from '../http2/header-field.js';
 import type { RequestHead } from '../http2/request-head.js';
 import { timeoutMs } from './metadata.js';

@@ -1,6 +1,6 @@
 /** One gRPC call on an HTTP/2 stream, as the server sees it: messages in, messages and a status out. */
 import { AppError, asAppError } from '../../errors.js';
-import { encodeBody, MIN_PACKED_BYTES } from '../content-coding.js';
+import { encodeBody, MIN_PACKED_BYTES } from '../http/content-coding.js';
 import type { Http2Limits } from '../http2/limits.js';
 import type { Http2Stream, StreamReceiver } from '../http2/stream.js';
 import { answerHead, answerTrailers, type Metadata, plainStatus, trailersOnly } from './blocks.js';

@@ -141,7 +141,7 @@ describe('a unary call', () => {
       prefixed(gzipSync(Buffer.alloc(1001)), 1),
       { 'grpc-encoding': 'gzip' },
       '8',
-      'the message has more than 1000 bytes when it is unpacked, which is the bound',
+      'the message has 1001 bytes or more; at most 1000 are taken',
     ],
     [
       'a time-out that is none',

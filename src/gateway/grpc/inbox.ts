@@ -3,7 +3,7 @@
  * the other, and held back while whoever takes them has enough. Bytes go back to the client's window as they are used.
  */
 import { AppError } from '../../errors.js';
-import { type Coding, unpack } from '../content-coding.js';
+import { type Coding, unpack } from '../http/content-coding.js';
 import type { Http2Stream } from '../http2/stream.js';
 import { type Message, type MessageBounds, MessageReader } from './message-reader.js';
 

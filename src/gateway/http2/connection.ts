@@ -66,6 +66,8 @@ export class Http2Connection implements FrameSink {
     const more = limits.connectionWindowBytes - DEFAULT_WINDOW_BYTES;
     if (more > 0) this.sender.frame(windowUpdateFrame(0, more));
     this.watch();
+    // whoever looked at its first bytes may have paused it
+    socket.resume();
   }
 
   /** Requests that are not answered yet. */

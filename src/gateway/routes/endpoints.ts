@@ -1,6 +1,7 @@
 /** Endpoints and their revisions. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { endpointSpecSchema, scalingSchema } from '../../core/endpoints/endpoint.js';
+import { runtimeSchema } from '../../core/endpoints/runtime.js';
 import { addRevision, createServingEndpoint, putEndpoint } from '../../core/endpoints/serve.js';
 import {
   createEndpoint,
@@ -29,6 +30,7 @@ const newRevisionSchema = z
   .object({
     version: modelVersion.describe('The version of the model.'),
     scaling: scalingSchema.optional().describe("The endpoint's scaling when absent."),
+    runtime: runtimeSchema.optional().describe("The endpoint's runtime settings when absent."),
     reason: z.string().max(1000).default(''),
   })
   .strict()
@@ -58,7 +60,7 @@ const put = createRoute({
   path: '/endpoints/{endpoint}',
   operationId: 'putEndpoint',
   summary: 'Create an endpoint or change its settings',
-  description: 'The model cannot change. Running revisions keep the scaling that they were made with.',
+  description: 'The model cannot change. Revisions keep the scaling and the runtime settings that they were made with.',
   tags,
   request: { params, body: jsonRequest(endpointSpecSchema.partial({ name: true }).openapi('EndpointSpec')) },
   responses: {
@@ -147,8 +149,8 @@ export function endpointRoutes(services: Services) {
 
   app.openapi(revise, async (c) => {
     const { project, actor } = c.get('caller');
-    const { version, scaling, reason } = c.req.valid('json');
-    const input = { version, scaling, reason: reason || `made by ${actor}` };
+    const { version, scaling, runtime, reason } = c.req.valid('json');
+    const input = { version, scaling, runtime, reason: reason || `made by ${actor}` };
     const { endpoint } = c.req.valid('param');
     const revision = await addRevision(db, project, endpoint, input);
     await settled(services, project, endpoint);

@@ -2,10 +2,13 @@ import { Migrator } from 'kysely';
 import type { Db } from '../../core/schema.js';
 import { AppError, messageOf } from '../../errors.js';
 import * as foundation from './migrations/0001-foundation.js';
+import * as dataPlane from './migrations/0002-data-plane.js';
+
+const MIGRATIONS = { '0001-foundation': foundation, '0002-data-plane': dataPlane };
 
 /** Brings the database to this program's schema. Safe to run from several processes at once: Kysely takes a lock. */
 export async function migrate(db: Db): Promise<void> {
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => ({ '0001-foundation': foundation }) } });
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
   const { error, results } = await migrator.migrateToLatest();
   if (!error) return;
   const failed = results?.find((result) => result.status === 'Error')?.migrationName ?? 'the migration';

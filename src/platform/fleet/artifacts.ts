@@ -7,8 +7,14 @@ import { AppError } from '../../errors.js';
 import { exists } from '../exists.js';
 
 export interface Artifacts {
-  /** The path of the artifact's model file; its other files lie beside it as they were uploaded. */
-  modelPath(artifact: Artifact): Promise<string>;
+  /** Where the artifact's model is, as its engine wants to be pointed at it; its files lie there as they were uploaded. */
+  locate(artifact: Artifact): Promise<LocalModel>;
+}
+
+/** A model's file or folder on this machine. */
+export interface LocalModel {
+  readonly path: string;
+  readonly framework: string;
 }
 
 /**
@@ -38,7 +44,7 @@ export function createArtifacts(folder: string, blobs: Blobs): Artifacts {
   };
 
   return {
-    async modelPath(artifact) {
+    async locate(artifact) {
       const entry = entryFile(artifact.files);
       if (!entry)
         throw new AppError('unsupported', `no model file among ${artifact.files.map((file) => file.path).join(', ')}`);
@@ -49,7 +55,7 @@ export function createArtifacts(folder: string, blobs: Blobs): Artifacts {
         underway.set(target, work);
       }
       await work;
-      return join(target, entry.path);
+      return { path: join(target, entry.path), framework: entry.framework };
     },
   };
 }

@@ -1,31 +1,31 @@
 /** One revision's replicas on this machine: started when there is demand, replaced when they die, drained when idle. */
 import type { Clock } from '../../clock.js';
 import type { RevisionStatus } from '../../core/fleet.js';
-import { type Lease, ReplicaPool, type Waiting } from '../../core/inference/pool.js';
+import { type Lease, type LeaseWaiter, ReplicaPool, type Waiting } from '../../core/inference/pool.js';
 import type { RevisionRoute } from '../../core/inference/route.js';
 import { ConcurrencyMeter } from '../../core/scaling/meter.js';
 import { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
 import { scalingSettings } from '../../core/scaling/settings.js';
 import { AppError, asAppError, type ErrorCode, messageOf } from '../../errors.js';
 import type { Log } from '../../log.js';
-import type { RuntimeProcess } from './runtime-process.js';
+import type { RunningServer, StartPhases } from './running-server.js';
 
 export interface ManagedOptions {
   readonly route: RevisionRoute;
   readonly clock: Clock;
   readonly log: Log;
   readonly queueLimit: number;
-  /** A running model server that holds the revision's model. */
-  start(route: RevisionRoute): Promise<RuntimeProcess>;
+  /** A running model server that holds the revision's model, and what its start took. */
+  start(route: RevisionRoute): Promise<{ readonly server: RunningServer; readonly phases: StartPhases }>;
   /** Told after every change of `status`. */
   onChange(): void;
-  /** Told how long requests waited for the first replica, in milliseconds. */
-  onColdStart(endpoint: string, tookMs: number): void;
+  /** Told of a start that requests waited for, and how long the first of them did, in milliseconds. */
+  onColdStart(route: RevisionRoute, waitMs: number, phases: StartPhases): void;
 }
 
 interface Replica {
   readonly id: string;
-  readonly runtime: RuntimeProcess;
+  readonly server: RunningServer;
   readonly since: number;
   state: 'ready' | 'draining';
 }
@@ -84,14 +84,14 @@ export class ManagedRevision {
     });
   }
 
-  lease(): Lease | Waiting {
+  lease(waiter: LeaseWaiter): Lease | Waiting {
     const now = this.options.clock.now();
     if (this.problem && this.hopeless && now < this.notBefore) {
       throw new AppError('not_ready', `revision ${this.route.number} does not start: ${this.problem.message}`, {
         retryAfterSec: Math.ceil((this.notBefore - now) / 1000),
       });
     }
-    const lease = this.pool.lease();
+    const lease = this.pool.lease(waiter);
     if (this.pool.ready + this.starting === 0) {
       this.scaler.wake(now);
       // one that keeps dying is not started at the pace of the requests
@@ -150,7 +150,7 @@ export class ManagedRevision {
       replicas: [
         ...[...this.replicas.values()].map((replica) => ({
           id: replica.id,
-          pid: replica.runtime.pid,
+          pid: replica.server.pid,
           state: replica.state,
         })),
         ...Array.from({ length: this.starting }, (_, at) => ({
@@ -184,25 +184,26 @@ export class ManagedRevision {
     this.options.onChange();
     const began = clock.now();
     try {
-      const runtime = await this.options.start(this.route);
-      if (this.closed) return runtime.kill();
-      const replica: Replica = { id: `r${++this.serial}`, runtime, since: clock.now(), state: 'ready' };
+      const { server, phases } = await this.options.start(this.route);
+      if (this.closed) return server.kill();
+      const replica: Replica = { id: `r${++this.serial}`, server, since: clock.now(), state: 'ready' };
       this.replicas.set(replica.id, replica);
       this.problem = undefined;
       if (this.pool.ready === 0 && this.pool.waiting > 0)
-        this.options.onColdStart(this.route.endpoint, clock.now() - began);
-      this.pool.add({ id: replica.id, slots: this.route.scaling.concurrency, forward: runtime.forward });
+        this.options.onColdStart(this.route, clock.now() - began, phases);
+      this.pool.add({ id: replica.id, slots: this.route.scaling.concurrency, forward: server.forward });
       log.info('replica ready', {
         endpoint: this.route.endpoint,
         revision: this.route.number,
         replica: replica.id,
-        pid: runtime.pid,
+        pid: server.pid,
+        ...phases,
         tookMs: clock.now() - began,
         why,
       });
       // no request may be given to it between the end of its connection and the news of its death
-      void runtime.gone.then(() => this.pool.drop(replica.id));
-      void runtime.exited.then((how) => this.onExit(replica, how));
+      void server.gone.then(() => this.pool.drop(replica.id));
+      void server.exited.then((how) => this.onExit(replica, how));
     } catch (error) {
       this.onFailure(asAppError(error));
     } finally {
@@ -273,6 +274,6 @@ export class ManagedRevision {
     replica.state = 'draining';
     this.options.onChange();
     await this.pool.drain(id);
-    await replica.runtime.stop();
+    await replica.server.stop();
   }
 }

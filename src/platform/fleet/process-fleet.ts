@@ -1,14 +1,14 @@
 /** The fleet of one machine: replicas are child processes, scaled by Knative's rules. */
 import type { Clock } from '../../clock.js';
 import type { Fleet, RevisionStatus } from '../../core/fleet.js';
-import type { Lease, Waiting } from '../../core/inference/pool.js';
+import type { Lease, LeaseWaiter, Waiting } from '../../core/inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
 import { DECISION_INTERVAL_SEC } from '../../core/scaling/decide.js';
 import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { Artifacts } from './artifacts.js';
 import { ManagedRevision } from './managed-revision.js';
-import type { RuntimeProcess } from './runtime-process.js';
+import type { RunningServer, StartPhases } from './running-server.js';
 import type { Spares } from './spares.js';
 
 export interface ProcessFleetOptions {
@@ -19,7 +19,7 @@ export interface ProcessFleetOptions {
   readonly queueLimit: number;
   /** Told which revision's status changed. */
   onStatus(status: RevisionStatus): void;
-  onColdStart(endpoint: string, tookMs: number): void;
+  onColdStart(route: RevisionRoute, waitMs: number, phases: StartPhases): void;
 }
 
 /** The autoscaler's samples are of one second, as Knative's. */
@@ -57,8 +57,8 @@ export class ProcessFleet implements Fleet {
     for (const key of this.floors.keys()) if (key.startsWith(`${endpointId}/`)) this.floors.delete(key);
   }
 
-  lease(revision: RevisionRoute): Lease | Waiting {
-    return this.managed(revision).lease();
+  lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting {
+    return this.managed(revision).lease(waiter);
   }
 
   status(): RevisionStatus[] {
@@ -91,23 +91,27 @@ export class ProcessFleet implements Fleet {
     return managed;
   }
 
-  private async start(route: RevisionRoute): Promise<RuntimeProcess> {
-    const [path, runtime] = await Promise.all([
-      this.options.artifacts.modelPath(route.artifact),
-      this.options.spares.take(),
-    ]);
+  private async start(route: RevisionRoute): Promise<{ server: RunningServer; phases: StartPhases }> {
+    const { artifacts, spares } = this.options;
+    const fetching = timed(artifacts.locate(route.artifact));
+    const taking = timed(spares.take());
+    const [{ value: model, ms: fetch }, { value: server, ms: process }] = await Promise.all([fetching, taking]);
     try {
-      const died = runtime.exited.then((how) => {
+      const died = server.exited.then((how) => {
         throw new AppError('upstream_failed', `the model server died while it loaded the model: ${how}`);
       });
       died.catch(() => {});
-      await Promise.race([
-        runtime.load({ name: route.endpoint, version: String(route.number), path, threads: route.scaling.threads }),
-        died,
-      ]);
-      return runtime;
+      const load = {
+        name: route.endpoint,
+        version: String(route.number),
+        ...model,
+        options: loadOptions(route),
+      };
+      const times = await Promise.race([server.load(load), died]);
+      const { libraryMs, loadMs, warmUpMs } = times;
+      return { server, phases: { fetch, process, library: libraryMs, load: loadMs, warmup: warmUpMs } };
     } catch (error) {
-      runtime.kill();
+      server.kill();
       throw error;
     }
   }
@@ -131,4 +135,15 @@ export class ProcessFleet implements Fleet {
       }
     }
   }
+}
+
+async function timed<T>(work: Promise<T>): Promise<{ value: T; ms: number }> {
+  const began = performance.now();
+  return { value: await work, ms: performance.now() - began };
+}
+
+/** What a model server is told of a revision's settings. */
+function loadOptions({ scaling, runtime }: RevisionRoute): Readonly<Record<string, unknown>> {
+  const { options, ...settings } = runtime;
+  return { ...options, ...settings, intraOpNumThreads: scaling.threads };
 }

@@ -1,11 +1,12 @@
 /** One model server process on this machine: started empty, told what to load, reached over its Unix socket. */
 import { spawn } from 'node:child_process';
 import { rm } from 'node:fs/promises';
-import type { Forward } from '../../core/inference/forward.js';
+import { ask } from '../../core/inference/forward.js';
 import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { RuntimeMessage } from '../../protocol/runtime-message.js';
 import { connectReplica } from '../upstream/replica-connection.js';
+import type { RunningServer } from './running-server.js';
 
 export interface RuntimeLaunch {
   /** Path of the model server's program. */
@@ -23,25 +24,28 @@ export interface LoadRequest {
   /** Name and version under which the model answers. */
   readonly name: string;
   readonly version: string;
-  /** The model file on this machine. */
+  /** The model's file or folder on this machine. */
   readonly path: string;
-  readonly threads: number;
+  /** Which engine runs it. */
+  readonly framework: string;
+  /** What the engine and the server around it are told: see docs/runtime-contract.md. */
+  readonly options: Readonly<Record<string, unknown>>;
 }
 
-export interface RuntimeProcess {
+/** What a load took, in milliseconds. */
+export interface LoadTimes {
+  /** Of the engine's library, where it was not there yet. */
+  readonly libraryMs: number;
+  readonly loadMs: number;
+  readonly warmUpMs: number;
+}
+
+export interface RuntimeProcess extends RunningServer {
   readonly pid: number;
-  readonly forward: Forward;
   /** Resolves when its library is warm too: from then on a load costs no more than the model. */
   readonly warm: Promise<void>;
-  /** Resolves as soon as nothing more comes from it, which is before its end is known. */
-  readonly gone: Promise<void>;
-  /** Says how it ended, in words. */
-  readonly exited: Promise<string>;
   /** Loads a model; an AppError with the engine's own words when it cannot. */
-  load(request: LoadRequest): Promise<void>;
-  /** Lets requests in flight finish, then ends it; after the drain time it is killed. */
-  stop(): Promise<void>;
-  kill(): void;
+  load(request: LoadRequest): Promise<LoadTimes>;
 }
 
 /** Models of many gigabytes load in minutes; nothing loads for this long. */
@@ -88,7 +92,7 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     child.kill('SIGKILL');
     throw new AppError('upstream_failed', `the model server did not start: ${problem}`);
   }
-  const connection = await connectReplica(launch.socket, launch.maxBodyBytes).catch((error) => {
+  const connection = await connectReplica(launch.socket).catch((error) => {
     child.kill('SIGKILL');
     throw error;
   });
@@ -102,19 +106,18 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     gone: connection.closed,
     exited,
     async load(request) {
-      const body = {
-        parameters: { path: request.path, version: request.version, options: { intraOpNumThreads: request.threads } },
-      };
+      const { path, version, framework, options } = request;
+      const body = { parameters: { path, version, framework, options } };
       // a load that hangs is ended with its process; the reply then fails
       const hung = setTimeout(() => child.kill('SIGKILL'), LOAD_TIMEOUT_MS);
-      const exchange = connection.forward({
+      const exchange = ask(connection.forward, {
         method: 'POST',
         path: `/v2/repository/models/${encodeURIComponent(request.name)}/load`,
         headers: { 'content-type': 'application/json' },
         body: Buffer.from(JSON.stringify(body)),
       });
       const reply = await exchange.reply.finally(() => clearTimeout(hung));
-      if (reply.status === 200) return;
+      if (reply.status === 200) return readTimes(reply.body);
       // the model is to blame, and loading it again gives the same; anything else is the server's
       const code = reply.status === 400 || reply.status === 501 ? 'invalid' : 'upstream_failed';
       throw new AppError(code, errorText(reply.body));
@@ -129,6 +132,11 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
       child.kill('SIGKILL');
     },
   };
+}
+
+function readTimes(body: Buffer): LoadTimes {
+  const times = JSON.parse(body.toString('utf8')) as Record<string, number>;
+  return { libraryMs: times.library_ms ?? 0, loadMs: times.load_ms ?? 0, warmUpMs: times.warm_up_ms ?? 0 };
 }
 
 /** The message of an Open Inference Protocol error body. */

@@ -1,8 +1,9 @@
 import type { LoadedModel, Sandbox } from '../../core/fleet.js';
+import { ask } from '../../core/inference/forward.js';
 import type { Artifact } from '../../core/models/model.js';
 import { AppError, asAppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
-import type { Artifacts } from './artifacts.js';
+import type { Artifacts, LocalModel } from './artifacts.js';
 import type { RuntimeProcess } from './runtime-process.js';
 import type { Spares } from './spares.js';
 
@@ -12,12 +13,12 @@ const MAX_DEATHS = 3;
 
 /** Throw-away model servers as processes on this machine. Owns `spares` and closes them. */
 export function createSandbox(spares: Spares, artifacts: Artifacts): Sandbox {
-  const load = async (path: string): Promise<{ runtime: RuntimeProcess; loadMs: number }> => {
+  const load = async ({ path, framework }: LocalModel): Promise<{ runtime: RuntimeProcess; loadMs: number }> => {
     for (let deaths = 1; ; deaths++) {
       const runtime = await spares.take();
       const began = performance.now();
       try {
-        await runtime.load({ name: NAME, version: '1', path, threads: 1 });
+        await runtime.load({ name: NAME, version: '1', path, framework, options: {} });
         return { runtime, loadMs: performance.now() - began };
       } catch (error) {
         const failure = asAppError(error);
@@ -35,17 +36,17 @@ export function createSandbox(spares: Spares, artifacts: Artifacts): Sandbox {
   };
   return {
     async withModel<T>(artifact: Artifact, use: (model: LoadedModel) => Promise<T>): Promise<T> {
-      const { runtime, loadMs } = await load(await artifacts.modelPath(artifact));
+      const { runtime, loadMs } = await load(await artifacts.locate(artifact));
       try {
-        const reply = await runtime.forward({
+        const reply = await ask(runtime.forward, {
           method: 'GET',
           path: `/v2/models/${NAME}`,
           headers: {},
           body: Buffer.alloc(0),
         }).reply;
         const { inputs, outputs } = JSON.parse(reply.body.toString('utf8')) as Signature;
-        const forward: LoadedModel['forward'] = (call) =>
-          runtime.forward({ ...call, path: call.path.replace('{model}', NAME) });
+        const forward: LoadedModel['forward'] = (call, handler) =>
+          runtime.forward({ ...call, path: call.path.replace('{model}', NAME) }, handler);
         return await use({ signature: { inputs, outputs }, forward, loadMs });
       } finally {
         runtime.kill();

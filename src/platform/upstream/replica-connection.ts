@@ -1,13 +1,16 @@
-/** The gateway's end of the framed hop to one replica: many requests in flight on one Unix-socket connection. */
-import { connect } from 'node:net';
-import type { Call, Exchange, Forward, Reply } from '../../core/inference/forward.js';
+/** The framed hop's asking side: many calls in flight on one Unix-socket connection to a model server. */
+import { connect, type Socket } from 'node:net';
+import type { Call, Exchange, Forward, ReplyHandler } from '../../core/inference/forward.js';
 import { AppError, asAppError } from '../../errors.js';
+import { BodyCredit, type BodySender, creditOf, sendMessage } from '../../protocol/body-sender.js';
 import {
   asResponseMeta,
   encodeMeta,
+  FRAME_BODY,
   FRAME_CANCEL,
   FRAME_REQUEST,
   FRAME_RESPONSE,
+  FRAME_WINDOW,
   type Frame,
   FrameReader,
   FrameWriter,
@@ -15,20 +18,12 @@ import {
 
 export interface ReplicaConnection {
   readonly forward: Forward;
-  /** Resolves when the connection is gone, whoever ended it; before any reply is rejected because of that. */
+  /** Resolves when the connection is gone, whoever ended it; before any call is failed because of that. */
   readonly closed: Promise<void>;
   close(): void;
 }
 
-interface Pending {
-  resolve(reply: Reply): void;
-  reject(error: AppError): void;
-}
-
-/** Room in a frame for its head and meta beside the body. */
-const FRAME_OVERHEAD_BYTES = 128 * 1024;
-
-export function connectReplica(path: string, maxBodyBytes: number): Promise<ReplicaConnection> {
+export function connectReplica(path: string): Promise<ReplicaConnection> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     const refuse = (error: Error) =>
@@ -36,91 +31,180 @@ export function connectReplica(path: string, maxBodyBytes: number): Promise<Repl
     socket.once('error', refuse);
     socket.once('connect', () => {
       socket.off('error', refuse);
-      const pending = new Map<number, Pending>();
-      // a request alone on its way gains nothing by waiting for others; among many, one write for a whole turn is cheaper
-      const writer = new FrameWriter(socket, (flush) => {
-        if (pending.size <= 1) process.nextTick(flush);
-        else setImmediate(flush);
-      });
-      const settle = (frame: Frame) => {
-        const waiting = pending.get(frame.id);
-        if (!waiting) return;
-        // one that is no answer ends the connection, and this request with it
-        const meta = asResponseMeta(frame.meta);
-        pending.delete(frame.id);
-        waiting.resolve({ status: meta.status, headers: meta.headers, body: frame.body });
-      };
-      // an answer that is too large is the matter of its own request, not of all others on the connection
-      const refuseOversize = (id: number, type: number, bytes: number) => {
-        if (type !== FRAME_RESPONSE) throw new AppError('upstream_failed', 'the model server sent what is no answer');
-        const limit = `over the limit of ${maxBodyBytes} bytes`;
-        pending.get(id)?.reject(new AppError('too_large', `the model's answer of ${bytes} bytes is ${limit}`));
-        pending.delete(id);
-      };
-      const reader = new FrameReader(maxBodyBytes + FRAME_OVERHEAD_BYTES, settle, refuseOversize);
-      socket.on('data', (chunk: Buffer) => {
-        try {
-          reader.push(chunk);
-        } catch (error) {
-          socket.destroy(asAppError(error));
-        }
-      });
-      // the close that follows fails what is in flight
-      socket.on('error', () => {});
-      const closed = new Promise<void>((done) => {
-        socket.on('close', () => {
-          // first: who chooses among replicas hears of it before those whose requests fail ask for another one
-          done();
-          for (const waiting of pending.values())
-            waiting.reject(new AppError('upstream_failed', 'the model server went away before it answered'));
-          pending.clear();
-        });
-      });
-
-      let lastId = 0;
-      const metas = new Map<string, Buffer>();
-      const forward: Forward = (call: Call): Exchange => {
-        const id = nextFreeId();
-        let fail: (error: AppError) => void = () => {};
-        const reply = new Promise<Reply>((resolveReply, rejectReply) => {
-          fail = rejectReply;
-          if (socket.destroyed) {
-            return void closed.then(() => rejectReply(new AppError('upstream_failed', 'the model server is gone')));
-          }
-          const meta = metaOf(call);
-          pending.set(id, { resolve: resolveReply, reject: rejectReply });
-          writer.write(id, FRAME_REQUEST, meta, call.body);
-        });
-        return {
-          reply,
-          cancel() {
-            if (!pending.delete(id)) return;
-            writer.write(id, FRAME_CANCEL, undefined);
-            fail(new AppError('cancelled', 'the request was cancelled'));
-          },
-        };
-      };
-
-      function nextFreeId(): number {
-        do lastId = (lastId + 1) >>> 0;
-        while (pending.has(lastId));
-        return lastId;
-      }
-
-      /** Most calls carry the same few headers; their encoded form is kept. */
-      function metaOf(call: Call): Buffer {
-        let key = `${call.method} ${call.path}`;
-        for (const name in call.headers) key += `\n${name}:${call.headers[name]}`;
-        let bytes = metas.get(key);
-        if (!bytes) {
-          bytes = encodeMeta({ method: call.method, path: call.path, headers: call.headers });
-          if (metas.size >= 256) metas.clear();
-          metas.set(key, bytes);
-        }
-        return bytes;
-      }
-
-      resolve({ forward, closed, close: () => socket.destroy() });
+      const hop = new Hop(socket);
+      resolve({ forward: hop.forward, closed: hop.closed, close: () => socket.destroy() });
     });
   });
+}
+
+/** Encoded metas that are kept: most calls carry the same few headers. */
+const KEPT_METAS = 256;
+
+class Hop {
+  readonly calls = new Map<number, HopCall>();
+  readonly writer: FrameWriter;
+  readonly closed: Promise<void>;
+  private lastId = 0;
+  private readonly metas = new Map<string, Buffer>();
+
+  constructor(private readonly socket: Socket) {
+    // a request alone on its way gains nothing by waiting for others; among many, one write for a whole turn is cheaper
+    this.writer = new FrameWriter(socket, (flush) => {
+      if (this.calls.size <= 1) process.nextTick(flush);
+      else setImmediate(flush);
+    });
+    const reader = new FrameReader((frame) => this.take(frame));
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        socket.destroy(asAppError(error));
+      }
+    });
+    // the close that follows fails what is in flight
+    socket.on('error', () => {});
+    this.closed = new Promise((done) => {
+      socket.on('close', () => {
+        // first: who chooses among replicas hears of it before those whose requests fail ask for another one
+        done();
+        void this.closed.then(() => {
+          const left = [...this.calls.values()];
+          this.calls.clear();
+          for (const call of left) call.lost();
+        });
+      });
+    });
+  }
+
+  readonly forward: Forward = (call, handler) => {
+    const id = this.nextFreeId();
+    const exchange = new HopCall(this, id, handler);
+    const meta = this.metaOf(call);
+    this.calls.set(id, exchange);
+    if (this.socket.destroyed) void this.closed.then(() => this.calls.delete(id) && exchange.lost());
+    else exchange.send(call, meta);
+    return exchange;
+  };
+
+  private take(frame: Frame): void {
+    const call = this.calls.get(frame.id);
+    // an answer to what was cancelled
+    if (!call) return;
+    if (frame.type === FRAME_RESPONSE) call.reply(frame);
+    else if (frame.type === FRAME_BODY) call.data(frame);
+    else if (frame.type === FRAME_WINDOW) call.sender?.credit(creditOf(frame.body));
+    else throw new AppError('upstream_failed', 'the model server sent what is no answer');
+  }
+
+  private nextFreeId(): number {
+    do this.lastId = (this.lastId + 1) >>> 0;
+    while (this.calls.has(this.lastId));
+    return this.lastId;
+  }
+
+  private metaOf(call: Call): Buffer {
+    let key = `${call.method} ${call.path}`;
+    for (const name in call.headers) key += `\n${name}:${call.headers[name]}`;
+    let bytes = this.metas.get(key);
+    if (!bytes) {
+      bytes = encodeMeta({ method: call.method, path: call.path, headers: call.headers });
+      if (this.metas.size >= KEPT_METAS) this.metas.clear();
+      this.metas.set(key, bytes);
+    }
+    return bytes;
+  }
+}
+
+/** One call on the hop. */
+class HopCall implements Exchange {
+  sender: BodySender | undefined;
+  private credit: BodyCredit | undefined;
+  private replied = false;
+  private paused = false;
+  /** Bytes that came while the reader was paused, and are credited when it goes on. */
+  private heldBytes = 0;
+
+  constructor(
+    private readonly hop: Hop,
+    private readonly id: number,
+    private readonly handler: ReplyHandler,
+  ) {}
+
+  send({ body, rest, timeoutMs, trace }: Call, meta: Buffer): void {
+    const head = { id: this.id, type: FRAME_REQUEST, meta, timeoutMs, trace } as const;
+    const sender = sendMessage(this.hop.writer, head, body, rest === undefined);
+    this.sender = sender;
+    if (!rest || !sender) return;
+    sender.onDrain = () => rest.resume();
+    rest.read({
+      chunk: (bytes) => {
+        if (!this.open) return;
+        sender.push(bytes);
+        if (sender.full) rest.pause();
+      },
+      end: () => {
+        if (this.open) sender.end();
+      },
+      failed: (error) => {
+        if (!this.open) return;
+        this.drop();
+        this.handler.onError(error);
+      },
+    });
+  }
+
+  reply({ meta, body, more }: Frame): void {
+    // one that is no answer ends the connection, and this call with it
+    const { status, headers } = asResponseMeta(meta);
+    if (this.replied) throw new AppError('upstream_failed', 'the model server answered twice');
+    this.replied = true;
+    if (more) {
+      this.credit = new BodyCredit(this.hop.writer, this.id);
+      this.credit.took(body.length);
+    } else this.finish();
+    this.handler.onReply({ status, headers, more, worked: true }, body);
+  }
+
+  data({ body, more }: Frame): void {
+    if (!this.replied) throw new AppError('upstream_failed', 'the model server sent a body before its answer');
+    if (this.paused) this.heldBytes += body.length;
+    else this.credit?.took(body.length);
+    if (!more) this.finish();
+    if (body.length > 0) this.handler.onData(body);
+    if (!more) this.handler.onEnd();
+  }
+
+  /** The connection is gone. */
+  lost(): void {
+    this.handler.onError(new AppError('upstream_failed', 'the model server went away before it answered'));
+  }
+
+  cancel(): void {
+    if (this.open) this.drop();
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    this.paused = false;
+    this.credit?.took(this.heldBytes);
+    this.heldBytes = 0;
+  }
+
+  private get open(): boolean {
+    return this.hop.calls.get(this.id) === this;
+  }
+
+  private drop(): void {
+    this.hop.calls.delete(this.id);
+    this.hop.writer.write({ id: this.id, type: FRAME_CANCEL });
+  }
+
+  /** The answer is whole; a body that is still being sent is of no use any more. */
+  private finish(): void {
+    if (this.sender && !this.sender.done) this.drop();
+    else this.hop.calls.delete(this.id);
+  }
 }

@@ -4,7 +4,8 @@
  */
 import { promisify } from 'node:util';
 import { deflate, gzip, unzip } from 'node:zlib';
-import { AppError, messageOf } from '../errors.js';
+import { AppError, messageOf } from '../../errors.js';
+import { tooLarge } from './body.js';
 
 const CODERS = { gzip: promisify(gzip), deflate: promisify(deflate) };
 const plain = promisify(unzip);
@@ -16,14 +17,18 @@ const LEVEL = 1;
 
 export type Coding = keyof typeof CODERS;
 
+/** The coding that a request's body is in; undefined for none. Refuses those that are not known. */
+export function requestCoding(contentEncoding: string | undefined): string | undefined {
+  const coding = contentEncoding?.trim().toLowerCase() ?? '';
+  if (coding === '' || coding === 'identity') return undefined;
+  if (coding === 'gzip' || coding === 'x-gzip' || coding === 'deflate') return coding;
+  throw new AppError('invalid', `content-encoding is "${coding.slice(0, 40)}", expected gzip, deflate or identity`);
+}
+
 /** The plain bytes of a request's body; refuses codings that are not known, and what grows beyond the bound. */
 export async function decodeBody(body: Buffer, contentEncoding: string, maxBytes: number): Promise<Buffer> {
-  const coding = contentEncoding.trim().toLowerCase();
-  if (coding === '' || coding === 'identity') return body;
-  if (coding !== 'gzip' && coding !== 'x-gzip' && coding !== 'deflate') {
-    throw new AppError('invalid', `content-encoding is "${coding.slice(0, 40)}", expected gzip, deflate or identity`);
-  }
-  return unpack(body, { coding, maxBytes, what: 'body', header: 'content-encoding' });
+  const coding = requestCoding(contentEncoding);
+  return coding === undefined ? body : unpack(body, { coding, maxBytes, what: 'body', header: 'content-encoding' });
 }
 
 /** Unpacks gzip and deflate, whichever it is; `what` and `header` are for the words of a refusal. */
@@ -34,10 +39,7 @@ export async function unpack(
   try {
     return await plain(bytes, { maxOutputLength: maxBytes });
   } catch (error) {
-    if (error instanceof RangeError) {
-      const problem = `the ${what} has more than ${maxBytes} bytes when it is unpacked, which is the bound`;
-      throw new AppError('too_large', problem, { details: { maxBytes } });
-    }
+    if (error instanceof RangeError) throw tooLarge(maxBytes + 1, maxBytes, what);
     throw new AppError('invalid', `the ${what} is not ${coding}, as ${header} says: ${messageOf(error)}`);
   }
 }

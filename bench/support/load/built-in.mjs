@@ -1,31 +1,33 @@
 /**
  * A small load generator for where wrk is not installed: each connection sends its next request when it has its answer.
  *
- *     node load.mjs URL CONNECTIONS SECONDS KEY < BODY
+ *     node built-in.mjs '{"url": …, "connections": …, "seconds": …, "headers": {…}, "folder": …, "count": …}'
  *
  * It needs more processor than wrk, so rates measured with the two cannot be compared.
  */
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import { join } from 'node:path';
 
-const [url, connections, seconds, key] = process.argv.slice(2);
-const chunks = [];
-for await (const chunk of process.stdin) chunks.push(chunk);
-const body = Buffer.concat(chunks);
-const agent = new http.Agent({ keepAlive: true, maxSockets: Number(connections) });
-const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'content-length': body.length };
+const { url, connections, seconds, headers, folder, count } = JSON.parse(process.argv[2]);
+const bodies = Array.from({ length: count }, (_, at) => readFileSync(join(folder, `body-${at}`)));
+const agent = new http.Agent({ keepAlive: true, maxSockets: connections });
 const latencies = [];
+let sending = 0;
 let errors = 0;
 const began = performance.now();
-const until = began + Number(seconds) * 1000;
+const until = began + seconds * 1000;
 
 const once = () =>
   new Promise((resolve) => {
+    const body = bodies[sending++ % count];
     const sent = performance.now();
     const fail = () => {
       errors++;
       resolve();
     };
-    const request = http.request(url, { agent, method: 'POST', headers }, (response) => {
+    const options = { agent, method: 'POST', headers: { ...headers, 'content-length': body.length } };
+    const request = http.request(url, options, (response) => {
       response.resume();
       response.on('error', fail);
       response.on('end', () => {
@@ -40,7 +42,7 @@ const once = () =>
 const client = async () => {
   while (performance.now() < until) await once();
 };
-await Promise.all(Array.from({ length: Number(connections) }, client));
+await Promise.all(Array.from({ length: connections }, client));
 const took = (performance.now() - began) / 1000;
 latencies.sort((a, b) => a - b);
 const at = (q) => latencies[Math.floor(q * (latencies.length - 1))];
