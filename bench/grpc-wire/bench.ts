@@ -4,7 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Benchmark } from '../benchmark.js';
+import type { Benchmark, BenchmarkResult } from '../benchmark.js';
+import type { Cleanup } from '../support/cleanup.js';
 import { median } from '../support/numbers.js';
 import { cpuSeconds } from '../support/proc.js';
 import { SERVERS, serve } from './servers.js';
@@ -21,85 +22,92 @@ interface Running {
   readonly name: string;
   readonly port: number;
   readonly pid: number;
-  stop(): void;
+}
+
+interface Sample {
+  readonly perSecond: number;
+  /** Processor seconds of a thousand calls. */
+  readonly cpu: number;
 }
 
 /** `--rounds N` (5), `--seconds N` (3). */
 export const grpcWire: Benchmark = {
   name: 'grpc-wire',
   summary: 'a unary gRPC echo on our HTTP/2, against node:http2 and node:http',
-  async run({ args }) {
+  async run({ args, cleanup }) {
     if (args[0] === 'serve') return serve(args[1] ?? '');
-    if (spawnSync('h2load', ['--version']).error) throw new Error('h2load is not installed (Debian: nghttp2-client)');
+    if (spawnSync('h2load', ['--version']).error) {
+      return { tables: [], notes: [], notRun: ['h2load is not installed (Debian: nghttp2-client)'] };
+    }
     const rounds = option(args, '--rounds', 5);
     const seconds = option(args, '--seconds', 3);
     const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
+    cleanup.add(() => rm(folder, { recursive: true, force: true }));
+    const body = join(folder, 'message');
+    await writeFile(body, Buffer.concat([Buffer.of(0, 0, 0, 1, 32), Buffer.alloc(MESSAGE_BYTES, 'a')]));
     const running: Running[] = [];
-    try {
-      const body = join(folder, 'message');
-      await writeFile(body, Buffer.concat([Buffer.of(0, 0, 0, 1, 32), Buffer.alloc(MESSAGE_BYTES, 'a')]));
-      for (const name of Object.keys(SERVERS)) running.push(await start(name));
-      const samples = new Map<string, { perSecond: number; cpu: number }[]>();
-      for (let round = -1; round < rounds; round++) {
-        for (const [connections, streams] of LOADS) {
-          for (const server of running) {
-            const sample = await measure(server, { body, connections, streams, seconds });
-            // the first round warms up
-            const key = `${server.name}/${connections}`;
-            if (round >= 0) samples.set(key, [...(samples.get(key) ?? []), sample]);
-          }
+    for (const name of Object.keys(SERVERS)) running.push(await start(name, cleanup));
+    const samples = new Map<string, Sample[]>();
+    // the first round warms up
+    for (let round = -1; round < rounds; round++) {
+      for (const [connections, streams] of LOADS) {
+        for (const server of running) {
+          const sample = await measure(server, { body, connections, streams, seconds });
+          const key = `${server.name}/${connections}`;
+          if (round >= 0) samples.set(key, [...(samples.get(key) ?? []), sample]);
         }
       }
-      const of = (name: string, connections: number, what: 'perSecond' | 'cpu') =>
-        median((samples.get(`${name}/${connections}`) ?? []).map((sample) => sample[what]));
-      const rows = LOADS.flatMap(([connections, streams]) =>
-        running.map(({ name }) => [
-          `${name}, ${connections} × ${streams}`,
-          of(name, connections, 'perSecond').toFixed(0),
-          of(name, connections, 'cpu').toFixed(4),
-          (of('node:http2', connections, 'cpu') / of(name, connections, 'cpu')).toFixed(2),
-        ]),
-      );
-      const cpu = of('sluice', 32, 'cpu');
-      const columns = [
-        'what, connections × calls at once',
-        'calls/s',
-        'CPU s per 1,000',
-        'calls per CPU s to node:http2',
-      ];
-      return {
-        tables: [{ title: `Unary echo of ${MESSAGE_BYTES} bytes`, columns, rows }],
-        notes: [
-          `medians of ${rounds} rounds of ${seconds} s each, taken in turns; load by h2load; servers pinned to one core`,
-          'HTTP/1.1 has no calls at once on a connection: its 1 × 32 are one after the other',
-          `aim: at most ${AIM_CPU_PER_1000} CPU s per 1,000 at 32 × 1; it is ${cpu.toFixed(4)}: ${cpu <= AIM_CPU_PER_1000 ? 'met' : 'MISSED'}`,
-        ],
-      };
-    } finally {
-      for (const server of running) server.stop();
-      await rm(folder, { recursive: true, force: true });
     }
+    return resultOf(samples, { rounds, seconds });
   },
 };
 
+function resultOf(
+  samples: ReadonlyMap<string, readonly Sample[]>,
+  { rounds, seconds }: { rounds: number; seconds: number },
+): BenchmarkResult {
+  const of = (name: string, connections: number, what: keyof Sample) =>
+    median((samples.get(`${name}/${connections}`) ?? []).map((sample) => sample[what]));
+  const rows = LOADS.flatMap(([connections, streams]) =>
+    Object.keys(SERVERS).map((name) => [
+      `${name}, ${connections} × ${streams}`,
+      of(name, connections, 'perSecond').toFixed(0),
+      of(name, connections, 'cpu').toFixed(4),
+      (of('node:http2', connections, 'cpu') / of(name, connections, 'cpu')).toFixed(2),
+    ]),
+  );
+  const cpu = of('sluice', 32, 'cpu');
+  const columns = ['what, connections × calls at once', 'calls/s', 'CPU s per 1,000', 'calls per CPU s to node:http2'];
+  return {
+    tables: [{ title: `Unary echo of ${MESSAGE_BYTES} bytes`, columns, rows }],
+    notes: [
+      `medians of ${rounds} rounds of ${seconds} s each, taken in turns; load by h2load; servers pinned to one core`,
+      'HTTP/1.1 has no calls at once on a connection: its 1 × 32 are one after the other',
+      `aim: at most ${AIM_CPU_PER_1000} CPU s per 1,000 at 32 × 1; it is ${cpu.toFixed(4)}: ${cpu <= AIM_CPU_PER_1000 ? 'met' : 'MISSED'}`,
+    ],
+    notRun: [],
+  };
+}
+
 /** A server in a process of its own, on the first core: this program once more. */
-async function start(name: string): Promise<Running> {
+async function start(name: string, cleanup: Cleanup): Promise<Running> {
   const program = process.argv[1] ?? '';
   const child = spawn('taskset', ['-c', '0', process.execPath, program, grpcWire.name, 'serve', name], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  cleanup.add(async () => void child.kill('SIGKILL'));
   const port = await new Promise<number>((resolve, reject) => {
     child.stdout.once('data', (line: Buffer) => resolve(Number(line.toString())));
     child.once('error', reject);
     child.once('exit', () => reject(new Error(`the server "${name}" ended`)));
   });
-  return { name, port, pid: child.pid ?? 0, stop: () => void child.kill('SIGKILL') };
+  return { name, port, pid: child.pid ?? 0 };
 }
 
 async function measure(
   { name, port, pid }: Running,
   { body, connections, streams, seconds }: { body: string; connections: number; streams: number; seconds: number },
-): Promise<{ perSecond: number; cpu: number }> {
+): Promise<Sample> {
   const before = cpuSeconds([pid]);
   const load = ['h2load', '-D', String(seconds), `-c${connections}`, '-d', body];
   const how =

@@ -12,7 +12,7 @@ import { DEFAULT_LIMITS } from '../../src/gateway/http2/limits.js';
 import type { Verification } from '../verification.js';
 
 const exec = promisify(execFile);
-const PROGRAM = 'github.com/summerwind/h2spec/cmd/h2spec@v2.2.1';
+const PROGRAM = 'github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible';
 
 /**
  * The HTTP/2 server under gRPC against h2spec, an independent test suite of RFC 7540 and 7541, in its strict form. h2spec
