@@ -177,7 +177,11 @@ export class GrpcCall implements StreamReceiver {
   writable(): void {
     if (!this.full || this.packing !== undefined) return;
     this.full = false;
-    if (!this.ended) this.receiver?.writable?.();
+    try {
+      if (!this.ended) this.receiver?.writable?.();
+    } catch (error) {
+      this.refuse(error);
+    }
     if (!this.ended) this.inbox?.release();
   }
 
@@ -189,14 +193,22 @@ export class GrpcCall implements StreamReceiver {
   closed(): void {
     if (this.ended) return;
     this.stop();
-    this.receiver?.cancel();
+    this.cancel();
   }
 
   /** Ends a call that cannot go on, and whatever is done for it. */
   private refuse(error: unknown): void {
     if (this.ended) return;
-    this.receiver?.cancel();
+    this.cancel();
     this.fail(error);
+  }
+
+  private cancel(): void {
+    try {
+      this.receiver?.cancel();
+    } catch (error) {
+      this.context.onFault(error);
+    }
   }
 
   private stop(): void {
@@ -217,11 +229,12 @@ export class GrpcCall implements StreamReceiver {
       this.stream,
       this.context.bounds,
       {
+        owesAll: () => this.receiver?.unary ?? false,
         message: (bytes) => this.receiver?.message(bytes),
         end: () => this.receiver?.end(),
         refuse: (error) => this.refuse(error),
       },
-      { coding: this.head.coding, unary: this.receiver?.unary ?? false },
+      this.head.coding,
     );
     return this.inbox;
   }

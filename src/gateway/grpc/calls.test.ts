@@ -357,6 +357,24 @@ describe('the end of a call', () => {
     expect((await call(client, '/t/Echo', prefixed(HELLO))).status).toBe('0');
   });
 
+  it('an error of whoever is told goes to the log only', async () => {
+    const broken = (): CallReceiver => ({
+      message() {},
+      end() {},
+      cancel() {
+        throw new TypeError('within cancel');
+      },
+    });
+    const { client, faults } = await serve({ '/t/Broken': broken });
+    const stream = open(client, '/t/Broken');
+    stream.on('error', () => {});
+    stream.write(prefixed(HELLO));
+    await eventually(() => stream.id !== undefined);
+    stream.close(8);
+    await eventually(() => faults.length === 1);
+    expect((await call(client, '/t/Echo', prefixed(HELLO))).status).toBe('0');
+  });
+
   it('draining: what is open is finished, the client is told, the connection ends', async () => {
     const calls: GrpcCall[] = [];
     const held = (incoming: GrpcCall) =>

@@ -8,6 +8,8 @@ import type { Http2Stream } from '../http2/stream.js';
 import { type Message, type MessageBounds, MessageReader } from './message-reader.js';
 
 export interface InboxSink {
+  /** Whether the client has one message to send, and owes it until it has ended its side. */
+  owesAll(): boolean;
   message(bytes: Buffer): void;
   end(): void;
   /** The client broke the rules; nothing more comes. */
@@ -28,7 +30,7 @@ export class Inbox {
     private readonly stream: Http2Stream,
     private readonly bounds: MessageBounds,
     private readonly sink: InboxSink,
-    private readonly how: { readonly coding: Coding | undefined; readonly unary: boolean },
+    private readonly coding: Coding | undefined,
   ) {
     this.reader = new MessageReader(bounds);
   }
@@ -98,7 +100,7 @@ export class Inbox {
 
   /** The client owes the rest of a message that it began; of a unary call it owes all. */
   private expect(delivered: boolean): void {
-    const owes = this.reader.midway || this.how.unary;
+    const owes = this.reader.midway || this.sink.owesAll();
     if (delivered || owes !== (this.stream.expectingSince !== undefined)) this.stream.expecting(owes);
   }
 
@@ -113,7 +115,7 @@ export class Inbox {
       this.sink.message(bytes);
       return;
     }
-    const { coding } = this.how;
+    const { coding } = this;
     if (coding === undefined)
       throw new AppError('invalid', 'a message is compressed, but grpc-encoding names no compression');
     this.unpacking = true;

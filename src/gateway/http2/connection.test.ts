@@ -16,7 +16,7 @@ import {
 } from '../../../tests/support/http2-frames.js';
 import { unary } from '../grpc/unary.js';
 import { FLAG, FRAME } from './codes.js';
-import { PREFACE } from './frame-reader.js';
+import { PREFACE, startsHttp2 } from './frame-reader.js';
 import { HpackDecoder } from './hpack-decoder.js';
 import { encodeHeaders } from './hpack-encoder.js';
 import type { Http2Limits } from './limits.js';
@@ -388,6 +388,14 @@ describe('an attack ends in ENHANCE_YOUR_CALM', () => {
   });
 });
 
+it('tells HTTP/2 by its first bytes', () => {
+  expect(startsHttp2(HELLO)).toBe(true);
+  expect(startsHttp2(PREFACE.subarray(0, 23))).toBeUndefined();
+  expect(startsHttp2(Buffer.alloc(0))).toBeUndefined();
+  expect(startsHttp2(Buffer.from('POST /v2'))).toBe(false);
+  expect(startsHttp2(Buffer.from('PRI * HTTP/1.1'))).toBe(false);
+});
+
 describe('bounds', () => {
   it('metadata beyond its bound is refused in words, and the connection goes on', async () => {
     const { port } = await echo({ maxHeaderListBytes: 1000 });
@@ -397,6 +405,29 @@ describe('bounds', () => {
       'grpc-status: 8, grpc-message: the metadata of the call has more than 1000 bytes, which is the bound',
     );
     expect(await answer(client, 3)).toEqual(HELLO_BACK);
+  });
+
+  it('a connection that does not begin, or stops within a frame, is cut', async () => {
+    const { port } = await echo({ stallMs: 100 });
+    for (const first of [
+      Buffer.alloc(0),
+      PREFACE,
+      Buffer.concat([HELLO, Buffer.of(0, 0, 8)]),
+      Buffer.concat([HELLO, frame(FRAME.HEADERS, 0, 1)]),
+    ]) {
+      const client = await connected(port, first);
+      expect(await client.ending()).toEqual({ kind: 'closed' });
+    }
+  });
+
+  it('a connection without requests is drained, one with an open one is not', async () => {
+    const { port } = await echo({ idleMs: 150, stallMs: 400 });
+    const [idle, busy] = [await connected(port), await connected(port)];
+    busy.send(headersFrame(1, 0, never), dataFrame(1, grpcMessage(Buffer.alloc(1)), END));
+    expect((await idle.nextOf(FRAME.GOAWAY))?.payload.readUInt32BE(4)).toBe(0);
+    expect(await idle.ending()).toEqual({ kind: 'closed' });
+    busy.send(unaryCall(3));
+    expect(await answer(busy, 3)).toEqual(HELLO_BACK);
   });
 
   it('streams beyond their bound are refused, and taken once others have ended', async () => {

@@ -43,6 +43,7 @@ export class Http2Connection implements FrameSink {
   private ended = false;
   private timer: NodeJS.Timeout | undefined;
   private linger: NodeJS.Timeout | undefined;
+  private idle: NodeJS.Timeout | undefined;
   private unfinishedTicks = 0;
   private unsentTicks = 0;
   private sentBytes = 0;
@@ -66,6 +67,7 @@ export class Http2Connection implements FrameSink {
     const more = limits.connectionWindowBytes - DEFAULT_WINDOW_BYTES;
     if (more > 0) this.sender.frame(windowUpdateFrame(0, more));
     this.watch();
+    this.watchIdle();
     // whoever looked at its first bytes may have paused it
     socket.resume();
   }
@@ -247,6 +249,7 @@ export class Http2Connection implements FrameSink {
     this.reader.stopped = true;
     clearInterval(this.timer);
     clearTimeout(this.linger);
+    clearTimeout(this.idle);
     this.timer = undefined;
     this.streams.closeAll();
   }
@@ -256,6 +259,16 @@ export class Http2Connection implements FrameSink {
     if (this.timer !== undefined || this.ended) return;
     this.timer = setInterval(() => this.tick(), this.tickMs);
     this.timer.unref();
+  }
+
+  /** Drains the connection when between two looks, `idleMs` apart, there was no request. Costs the requests nothing. */
+  private watchIdle(): void {
+    const { lastId } = this.streams;
+    this.idle = setTimeout(() => {
+      if (this.streams.size === 0 && this.streams.lastId === lastId) this.drain();
+      else this.watchIdle();
+    }, this.options.limits.idleMs);
+    this.idle.unref();
   }
 
   private tick(): void {

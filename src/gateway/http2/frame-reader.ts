@@ -7,6 +7,13 @@ import { CODE, DEFAULT_FRAME_BYTES, FLAG, FRAME, FRAME_HEAD_BYTES, Http2Error } 
 /** What every client sends first. */
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
+/** Whether what a client sent first is HTTP/2; undefined: there is not enough of it to tell. */
+export function startsHttp2(first: Buffer): boolean | undefined {
+  const bytes = Math.min(first.length, PREFACE.length);
+  if (PREFACE.compare(first, 0, bytes, 0, bytes) !== 0) return false;
+  return bytes === PREFACE.length ? true : undefined;
+}
+
 /** Takes frames; type, flags and stream are the reader's fields of these names. May throw Http2Error. */
 export interface FrameSink {
   /** A whole frame other than DATA; its payload lies in `bytes` from `start` to `end`. */

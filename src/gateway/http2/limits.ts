@@ -12,7 +12,9 @@ export interface Http2Limits {
   readonly maxUnsentBytes: number;
   /** Longest for the client's first frames, for the rest of anything it began, and for it to take what waits for it. */
   readonly stallMs: number;
-  /** Resets of unanswered streams: so many at once, and so many each second (CVE-2023-44487). */
+  /** A connection without a request for so long is drained; clients make a new one when they need it. */
+  readonly idleMs: number;
+  /** Resets of unanswered streams beyond the answered ones: at once, and each second (CVE-2023-44487). */
   readonly resets: { readonly burst: number; readonly perSecond: number };
   /** Frames that ask for nothing (PING, SETTINGS, empty DATA and the like) beyond those that real work explains. */
   readonly idleFrames: { readonly burst: number; readonly perSecond: number };
@@ -23,8 +25,9 @@ export const DEFAULT_LIMITS: Http2Limits = {
   maxHeaderListBytes: 16 * 1024,
   streamWindowBytes: 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,
-  maxUnsentBytes: 64 * 1024 * 1024,
+  maxUnsentBytes: 256 * 1024 * 1024,
   stallMs: 60_000,
+  idleMs: 600_000,
   resets: { burst: 1000, perSecond: 200 },
   idleFrames: { burst: 10_000, perSecond: 2000 },
 };

@@ -205,6 +205,7 @@ export class Streams implements StreamHost {
 
   /** The answer is complete: what the client may still want to send is of no use. */
   private finished(stream: Http2Stream): void {
+    this.resets.earn(1);
     if (stream.remoteEnded) this.forget(stream);
     else this.reset(stream, CODE.NO_ERROR);
   }
