@@ -7,6 +7,7 @@ import { answerHead, answerTrailers, type Metadata, plainStatus, trailersOnly } 
 import { type CallHead, PLAIN_HEAD, readCallHead } from './call-head.js';
 import { Inbox } from './inbox.js';
 import { type MessageBounds, messagePrefix, PREFIX_BYTES } from './message-reader.js';
+import { binaryValue } from './metadata.js';
 import { type Outcome, outcomeOf, STATUS } from './status.js';
 
 /**
@@ -73,6 +74,12 @@ export class GrpcCall implements StreamReceiver {
   /** A value of the client's metadata by its name in lower case. Where the name ends in `-bin`, it is base64. */
   metadata(name: string): string | undefined {
     return this.stream.head.get(name);
+  }
+
+  /** The bytes of a value of the metadata whose name ends in `-bin`. */
+  binaryMetadata(name: string): Buffer | undefined {
+    const value = this.metadata(name);
+    return value === undefined ? undefined : binaryValue(value);
   }
 
   /** Takes no more messages from the client, which has to wait when its window is full, until `resume`. */

@@ -25,9 +25,12 @@ const METHODS: Record<string, (call: GrpcCall) => CallReceiver> = {
       call.headMetadata = { 'x-head': 'before' };
       const { deadlineMs } = call;
       const auth = call.metadata('authorization');
-      call.reply([Buffer.from(JSON.stringify({ deadlineMs, auth, bin: call.metadata('x-data-bin') }))], {
-        'x-end': 'after',
-      });
+      call.reply(
+        [Buffer.from(JSON.stringify({ deadlineMs, auth, bin: call.binaryMetadata('x-data-bin')?.toString('hex') }))],
+        {
+          'x-end': 'after',
+        },
+      );
       return undefined;
     }),
   '/t/Fail': (call) =>
@@ -71,13 +74,13 @@ describe('a unary call', () => {
     const { head, messages, trailers } = await call(client, '/t/Describe', prefixed(HELLO), {
       authorization: 'Bearer x',
       'grpc-timeout': '1500m',
-      'x-data-bin': 'AAH/',
+      'x-data-bin': 'AAH/,BBBB',
       'content-type': 'application/grpc+proto',
     });
     expect(JSON.parse(messages[0]?.bytes.toString() ?? '')).toEqual({
       deadlineMs: 1500,
       auth: 'Bearer x',
-      bin: 'AAH/',
+      bin: '0001ff',
     });
     expect([head['x-head'], trailers['x-end'], trailers['grpc-status']]).toEqual(['before', 'after', '0']);
   });

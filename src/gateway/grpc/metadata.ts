@@ -21,9 +21,9 @@ export function timeoutMs(value: string): number {
   );
 }
 
-/** The bytes of a value whose name ends in `-bin`; with or without padding. */
+/** The bytes of a value whose name ends in `-bin`, with or without padding: of the first, where several were joined. */
 export function binaryValue(value: string): Buffer {
-  return Buffer.from(value, 'base64');
+  return Buffer.from(value.split(',', 1)[0] ?? '', 'base64');
 }
 
 /** Longest `grpc-message` that is sent; clients bound the size of their headers. */
