@@ -58,6 +58,18 @@ describe('print and parse', () => {
     expect(inputs[2]?.data).toEqual(new BigInt64Array([9007199254740993n, -(2n ** 63n), 1n, 1000n]));
   });
 
+  it('keep 64-bit integers among parameters exact', () => {
+    const parameters = { most: 2n ** 64n - 1n, list: [1, 'a', null], gone: undefined };
+    const { body } = printInferRequest(
+      { id: undefined, parameters, inputs: [], outputs: [{ name: 'y', parameters: { least: -(2n ** 63n) } }] },
+      () => false,
+    );
+    expect(body.toString()).toBe(
+      '{"parameters":{"most":18446744073709551615,"list":[1,"a",null]},"inputs":[],' +
+        '"outputs":[{"name":"y","parameters":{"least":-9223372036854775808}}]}',
+    );
+  });
+
   it('say when NaN and infinities became null, and read null back as NaN', () => {
     const data = new Float32Array([Number.NaN, 1, Number.POSITIVE_INFINITY]);
     const outputs = [makeTensor('y', 'FP32', [3], data)];

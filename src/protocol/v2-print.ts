@@ -24,9 +24,18 @@ export function printInferResponse(response: InferResponse, binary: (output: str
 export function printInferRequest(request: InferRequest, binary: (input: string) => boolean): WireBody {
   let head = '{';
   if (request.id !== undefined) head += `"id":${JSON.stringify(request.id)},`;
-  if (Object.keys(request.parameters).length > 0) head += `"parameters":${JSON.stringify(request.parameters)},`;
-  const tail = request.outputs === undefined ? ']}' : `],"outputs":${JSON.stringify(request.outputs)}}`;
+  if (Object.keys(request.parameters).length > 0) head += `"parameters":${exactJson(request.parameters)},`;
+  const tail = request.outputs === undefined ? ']}' : `],"outputs":${exactJson(request.outputs)}}`;
   return print(`${head}"inputs":[`, request.inputs, binary, tail);
+}
+
+/** As JSON.stringify, and 64-bit integers, which parameters that came by gRPC may be, with all their digits. */
+function exactJson(value: unknown): string {
+  if (typeof value === 'bigint') return String(value);
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  if (Array.isArray(value)) return `[${value.map(exactJson).join(',')}]`;
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${exactJson(member)}`).join(',')}}`;
 }
 
 function print(head: string, tensors: readonly Tensor[], binary: (name: string) => boolean, tail: string): WireBody {
