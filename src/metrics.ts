@@ -1,5 +1,6 @@
 /** What the gateway measures, as a typed record made once and passed in. Names and labels are documented in docs/metrics.md. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { CellCounter, CellHistogram } from './metric-cells.js';
 
 /** Seconds. From a tenth of a millisecond, where small models answer, to the time limit of large ones. */
 const LATENCY_BUCKETS = [
@@ -9,9 +10,9 @@ const LATENCY_BUCKETS = [
 export interface GatewayMetrics {
   readonly registry: Registry;
   /** Predictions answered, by endpoint, revision and status class (2xx, 4xx, 5xx). */
-  readonly predictions: Counter<'endpoint' | 'revision' | 'status'>;
+  readonly predictions: CellCounter<'endpoint' | 'revision' | 'status'>;
   /** From the request's arrival to its answer, waiting included. */
-  readonly latency: Histogram<'endpoint' | 'revision'>;
+  readonly latency: CellHistogram<'endpoint' | 'revision'>;
   /** Predictions refused before they had a revision, by error code. */
   readonly refused: Counter<'code'>;
   readonly replicas: Gauge<'endpoint' | 'revision' | 'state'>;
@@ -43,19 +44,17 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
   const of = ['endpoint', 'revision'] as const;
   return {
     registry,
-    predictions: new Counter({
+    predictions: new CellCounter({
       name: 'sluice_predictions_total',
       help: 'Predictions answered.',
       labelNames: [...of, 'status'],
-      registers,
-    }),
-    latency: new Histogram({
+    }).registerIn(registry),
+    latency: new CellHistogram({
       name: 'sluice_prediction_seconds',
       help: 'Time from arrival to answer, waiting included.',
       labelNames: [...of],
-      buckets: LATENCY_BUCKETS,
-      registers,
-    }),
+      bounds: LATENCY_BUCKETS,
+    }).registerIn(registry),
     refused: new Counter({
       name: 'sluice_predictions_refused_total',
       help: 'Predictions refused before a revision was chosen.',

@@ -4,7 +4,7 @@ import { Batcher } from './batching/batcher.js';
 import { readBatchPolicy } from './batching/policy.js';
 import type { Engine, EngineOptions, Loaded } from './engine.js';
 import type { FindEngine } from './engines.js';
-import type { RuntimeMetrics } from './metrics.js';
+import type { ModelMetrics, RuntimeMetrics } from './metrics.js';
 import { ModelStatistics } from './statistics.js';
 import { warmUp } from './warm-up.js';
 
@@ -28,6 +28,7 @@ export interface LoadedModel {
   readonly engine: Engine;
   readonly batcher: Batcher;
   readonly statistics: ModelStatistics;
+  readonly metrics: ModelMetrics;
 }
 
 /** What a load took, in milliseconds. */
@@ -140,7 +141,8 @@ export class Models {
       loadMs: loadedAt - importedAt,
       warmUpMs: performance.now() - loadedAt,
     };
-    this.metrics.load(name, report.loadMs / 1000);
+    const metrics = this.metrics.model(name);
+    metrics.load(report.loadMs / 1000);
     log.info('model loaded', { ...report, device: loaded.device, notes: loaded.notes });
     const statistics = new ModelStatistics();
     const batcher = new Batcher({
@@ -149,11 +151,11 @@ export class Models {
       policy,
       onRun: ({ rows, ms }) => {
         statistics.ran(rows, ms);
-        this.metrics.inference(name, ms / 1000);
+        metrics.inference(ms / 1000);
       },
       onRefusal: (reason) => log.warn('requests are not joined into batches any more', { reason }),
     });
-    return { model: { source, platform, loaded, engine, batcher, statistics }, report };
+    return { model: { source, platform, loaded, engine, batcher, statistics, metrics }, report };
   }
 
   /** Unloads a model once what is in flight has ended; new requests do not find it from now on. */

@@ -66,15 +66,19 @@ class Prediction implements Exchange, LeaseWaiter, ReplyHandler {
   granted(lease: Lease): void {
     this.waiting = undefined;
     this.lease = lease;
-    const { call } = this.request;
-    const timeoutMs = Math.max(1, this.options.timeoutMs - (performance.now() - this.began));
     try {
-      const exchange = lease.replica.forward({ ...call, timeoutMs }, this);
+      const exchange = lease.replica.forward(this.timedCall(), this);
       // an answer may have come at once
       if (this.lease === lease || this.replied) this.exchange = exchange;
     } catch (error) {
       this.fail(asAppError(error));
     }
+  }
+
+  private timedCall(): Call {
+    const timeoutMs = Math.max(1, this.options.timeoutMs - (performance.now() - this.began));
+    const { method, path, headers, body, rest, trace } = this.request.call;
+    return { method, path, headers, body, rest, timeoutMs, trace };
   }
 
   refused(error: AppError): void {

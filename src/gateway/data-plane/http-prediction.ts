@@ -5,66 +5,109 @@ import { modelNameOf } from '../../core/inference/route.js';
 import { AppError, type ErrorCode, messageOf, WIRE } from '../../errors.js';
 import { type AnswerBody, answerBody } from '../http/answer-body.js';
 import { collect, limited, timed, tooLarge, unpacked } from '../http/body.js';
-import { answerCoding, decodeBody, encodeBody, requestCoding } from '../http/content-coding.js';
-import type { HttpExchange } from '../http/exchange.js';
+import { answerCoding, type Coding, decodeBody, encodeBody, requestCoding } from '../http/content-coding.js';
+import type { ExchangeOwner, HeaderFields, HttpExchange } from '../http/exchange.js';
 import { MAX_HELD_BYTES } from '../http/front.js';
 import { traceParent } from '../trace.js';
 import { answerError } from './answers.js';
+import { forwardedHeaders } from './forwarded-headers.js';
 import type { RevisionMeter } from './meters.js';
-import type { ModelPath } from './paths.js';
-import { type Destination, type Plane, route } from './plane.js';
+import { type Destination, type Named, type Plane, route } from './plane.js';
 
 /** Takes a prediction over; the exchange is answered, whatever happens. */
-export function predictOverHttp(plane: Plane, exchange: HttpExchange, path: ModelPath, id: string): void {
-  const wish = {
-    authorization: exchange.header('authorization'),
-    apiKey: exchange.header('x-api-key'),
-    endpoint: path.name,
-    pin: path.version ?? exchange.header('sluice-revision'),
-    tag: exchange.header('sluice-tag'),
-    header: (name: string) => exchange.header(name),
-  };
-  route(
-    plane,
-    wish,
-    (destination) => new HttpPrediction(plane, exchange, destination, id).begin(),
-    (error) => void answerError(plane.services, exchange, error, id),
-  );
+export function predictOverHttp(plane: Plane, exchange: HttpExchange, named: Named, id: string): void {
+  const prediction = new HttpPrediction(plane, exchange, id);
+  try {
+    const destination = route(plane, exchange, named);
+    if ('revision' in destination) prediction.begin(destination);
+    else destination.then((found) => prediction.begin(found)).catch((error) => prediction.fail(error));
+  } catch (error) {
+    prediction.fail(error);
+  }
 }
 
 const NO_BODY = Buffer.alloc(0);
 
-class HttpPrediction implements ReplyHandler {
-  private readonly meter: RevisionMeter;
+/** One object for all roles that a prediction plays, because there is one for every request. */
+class HttpPrediction implements ReplyHandler, ExchangeOwner {
+  private destination: Destination | undefined;
+  private meter: RevisionMeter | undefined;
   private began = 0;
   private prediction: Exchange | undefined;
   /** Of an answer that comes piece by piece. */
   private answer: AnswerBody | undefined;
-  /** Whether the client or the answer is gone already. */
-  private over = false;
+  private clientGone = false;
 
   constructor(
     private readonly plane: Plane,
     private readonly exchange: HttpExchange,
-    private readonly destination: Destination,
     private readonly id: string,
-  ) {
-    this.meter = plane.meterOf(destination.revision);
+  ) {}
+
+  /** Sends the request where it goes. What is wrong with it is thrown, or answered. */
+  begin(destination: Destination): void {
+    const { exchange } = this;
+    this.destination = destination;
+    this.meter = this.plane.meterOf(destination.revision);
+    exchange.owner = this;
+    const encoding = exchange.header('content-encoding');
+    if (exchange.body !== undefined && encoding === undefined) this.send(exchange.body);
+    else this.beginUnread(requestCoding(encoding));
   }
 
-  begin(): void {
-    const { exchange } = this;
-    exchange.onGone = () => {
-      this.over = true;
-      this.prediction?.cancel();
-    };
-    try {
-      const encoding = exchange.header('content-encoding');
-      if (exchange.body !== undefined && encoding === undefined) this.send(exchange.body);
-      else this.beginUnread(requestCoding(encoding));
-    } catch (error) {
-      this.fail(error);
+  fail(error: unknown): void {
+    answerError(this.plane.services, this.exchange, error, this.id);
+  }
+
+  gone(): void {
+    this.clientGone = true;
+    this.prediction?.cancel();
+  }
+
+  drained(): void {
+    this.answer?.drained();
+  }
+
+  onReply(head: ReplyHead, body: Buffer): void {
+    const { status, more } = head;
+    const { exchange, meter } = this;
+    meter?.record(performance.now() - this.began, status);
+    const headers = meter?.headersOf(head.headers) ?? head.headers;
+    // what a replica still works on is for the client to see as it comes
+    const packable = !more || head.worked;
+    const coding = packable ? answerCoding(exchange.header('accept-encoding'), more ? LONG : body.length) : undefined;
+    if (!more && coding === undefined) {
+      exchange.reply({ status, headers, requestId: this.id }, body);
+      return;
     }
+    const answerHead = { status, headers: coding ? packedHeaders(headers, coding) : headers, requestId: this.id };
+    if (more) {
+      exchange.begin(answerHead);
+      this.answer = answerBody(exchange, coding, () => this.prediction?.resume());
+      this.onData(body);
+    } else if (coding !== undefined) {
+      encodeBody(body, coding)
+        .then((packed) => exchange.reply(answerHead, packed))
+        .catch((error) => this.fail(error));
+    }
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.answer?.send(chunk) === false) this.prediction?.pause();
+  }
+
+  onEnd(): void {
+    this.answer?.finish();
+  }
+
+  onError(error: AppError): void {
+    if (!this.answer) {
+      if (!CLIENTS_OWN.has(error.code)) this.meter?.record(performance.now() - this.began, WIRE[error.code].http);
+      this.fail(error);
+      return;
+    }
+    this.plane.services.log.warn('an answer broke off', { requestId: this.id, error: messageOf(error) });
+    this.exchange.abort();
   }
 
   /** A body that is not there yet, or is packed: held whole where it is small, passed on as it comes where it is not. */
@@ -82,61 +125,19 @@ class HttpPrediction implements ReplyHandler {
       const sent = exchange.body ?? (await collect(timed(limited(exchange.readBody(), maxBytes), predictTimeoutMs)));
       this.send(coding === undefined ? sent : await decodeBody(sent, coding, maxBytes));
     };
-    held().catch(this.fail);
-  }
-
-  onReply(head: ReplyHead, body: Buffer): void {
-    this.meter.record(performance.now() - this.began, head.status);
-    const headers: Record<string, string | number> = { ...head.headers };
-    headers['sluice-revision'] = this.meter.revision;
-    headers['sluice-model-version'] = this.meter.version;
-    headers['x-request-id'] = this.id;
-    // what a replica still works on is for the client to see as it comes
-    const coding =
-      head.more && !head.worked ? undefined : answerCoding(this.exchange.header('accept-encoding'), sizeOf(head, body));
-    if (coding !== undefined) {
-      headers['content-encoding'] = coding;
-      headers.vary = 'accept-encoding';
-      delete headers['content-length'];
-    }
-    if (head.more) {
-      this.exchange.begin(head.status, headers);
-      this.answer = answerBody(this.exchange, coding);
-      this.answer.onDrain = () => this.prediction?.resume();
-      this.onData(body);
-    } else if (coding === undefined) this.exchange.reply(head.status, headers, body);
-    else encodeBody(body, coding).then((packed) => this.exchange.reply(head.status, headers, packed), this.fail);
-  }
-
-  onData(chunk: Buffer): void {
-    if (this.answer?.send(chunk) === false) this.prediction?.pause();
-  }
-
-  onEnd(): void {
-    this.answer?.finish();
-  }
-
-  onError(error: AppError): void {
-    if (!this.answer) {
-      if (!CLIENTS_OWN.has(error.code)) this.meter.record(performance.now() - this.began, WIRE[error.code].http);
-      this.fail(error);
-      return;
-    }
-    const { log } = this.plane.services;
-    log.warn('an answer broke off', { requestId: this.id, error: messageOf(error) });
-    this.exchange.abort();
+    held().catch((error) => this.fail(error));
   }
 
   private send(body: Buffer, rest?: BodyStream): void {
-    if (this.over) return;
-    const { services } = this.plane;
-    const { exchange } = this;
+    const { destination, exchange } = this;
+    if (this.clientGone || !destination) return;
+    const { revision } = destination;
     // a client's slow line is no fault of the revision
     this.began = performance.now();
     const call = {
       method: 'POST',
-      path: `/v2/models/${encodeURIComponent(modelNameOf(this.destination.revision))}/infer`,
-      headers: forwarded(exchange),
+      path: `/v2/models/${encodeURIComponent(modelNameOf(revision))}/infer`,
+      headers: forwardedHeaders(exchange),
       body,
       rest: rest && this.clocked(rest),
       trace: traceParent(exchange.header('traceparent')),
@@ -145,8 +146,7 @@ class HttpPrediction implements ReplyHandler {
       timeoutMs: this.timeoutMs(),
       idempotent: exchange.header('sluice-idempotent') !== 'false',
     };
-    const prediction = predict(services.fleet, { revision: this.destination.revision, call }, options, this);
-    this.prediction = prediction;
+    this.prediction = predict(this.plane.services.fleet, { revision, call }, options, this);
   }
 
   /** A body that comes piece by piece begins to be answered when its last piece has come. */
@@ -156,7 +156,8 @@ class HttpPrediction implements ReplyHandler {
       resume: () => rest.resume(),
       read: (sink) =>
         rest.read({
-          ...sink,
+          chunk: (bytes) => sink.chunk(bytes),
+          failed: (error) => sink.failed(error),
           end: () => {
             this.began = performance.now();
             sink.end();
@@ -170,14 +171,18 @@ class HttpPrediction implements ReplyHandler {
     const asked = this.exchange.header('sluice-timeout-ms');
     return asked === undefined ? predictTimeoutMs : Math.min(predictTimeoutMs, readTimeout(asked));
   }
-
-  private readonly fail = (error: unknown): void => {
-    answerError(this.plane.services, this.exchange, error, this.id);
-  };
 }
+
+/** The length of an answer that comes in pieces, as far as packing it goes. */
+const LONG = Number.POSITIVE_INFINITY;
 
 /** Failures that say nothing of the revision. */
 const CLIENTS_OWN: ReadonlySet<ErrorCode> = new Set(['cancelled', 'too_large', 'invalid']);
+
+function packedHeaders(headers: HeaderFields, coding: Coding): HeaderFields {
+  const { 'content-length': _, ...rest } = headers;
+  return { ...rest, 'content-encoding': coding, vary: 'accept-encoding' };
+}
 
 function readTimeout(text: string): number {
   const value = /^\d{1,9}$/.test(text) ? Number(text) : 0;
@@ -186,19 +191,4 @@ function readTimeout(text: string): number {
     'invalid',
     `header sluice-timeout-ms is "${text.slice(0, 40)}", expected milliseconds, at least 1`,
   );
-}
-
-/** How long an answer is, as far as known; one in pieces is long. */
-function sizeOf({ more }: ReplyHead, body: Buffer): number {
-  return more ? Number.POSITIVE_INFINITY : body.length;
-}
-
-/** The headers that a model server needs to read the body. */
-function forwarded(exchange: HttpExchange): Record<string, string> {
-  const out: Record<string, string> = {};
-  for (const name of ['content-type', 'inference-header-content-length']) {
-    const value = exchange.header(name);
-    if (value !== undefined) out[name] = value;
-  }
-  return out;
 }

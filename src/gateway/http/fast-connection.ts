@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net';
 import type { BodyStream } from '../../core/inference/forward.js';
 import { AppError } from '../../errors.js';
-import { type HeaderFields, type HttpExchange, nothing } from './exchange.js';
+import { type AnswerHead, type ExchangeOwner, type HttpExchange, nothing } from './exchange.js';
 import { HEAD_END, MAX_HEAD_BYTES, type RequestHead, readHead } from './request-head.js';
 import { responseHead } from './response-head.js';
 
@@ -177,14 +177,13 @@ export class FastConnection {
   }
 
   private readonly onDrain = (): void => {
-    if (this.exchange) this.exchange.onDrain();
+    if (this.exchange) this.exchange.owner?.drained();
     else this.goOn();
   };
 }
 
 class FastExchange implements HttpExchange {
-  onGone = nothing;
-  onDrain = nothing;
+  owner: ExchangeOwner | undefined;
   private over = false;
   private chunked = true;
 
@@ -219,10 +218,10 @@ class FastExchange implements HttpExchange {
     return { read, pause: nothing, resume: nothing };
   }
 
-  reply(status: number, headers: HeaderFields, body: Buffer): void {
+  reply(answer: AnswerHead, body: Buffer): void {
     if (this.over) return;
     this.over = true;
-    const head = responseHead(status, headers, body.length, this.connection.last);
+    const head = responseHead(answer, { bodyBytes: body.length, last: this.connection.last });
     if (body.length <= JOIN_BYTES) {
       const bytes = Buffer.allocUnsafe(head.length + body.length);
       bytes.write(head, 0, 'latin1');
@@ -237,10 +236,11 @@ class FastExchange implements HttpExchange {
     this.connection.answered();
   }
 
-  begin(status: number, headers: HeaderFields): void {
+  begin(answer: AnswerHead): void {
     if (this.over) return;
-    this.chunked = headers['content-length'] === undefined;
-    this.socket.write(responseHead(status, headers, undefined, this.connection.last), 'latin1');
+    this.chunked = answer.headers['content-length'] === undefined;
+    const head = responseHead(answer, { bodyBytes: undefined, last: this.connection.last });
+    this.socket.write(head, 'latin1');
   }
 
   send(chunk: Buffer): boolean {
@@ -270,6 +270,6 @@ class FastExchange implements HttpExchange {
   gone(): void {
     if (this.over) return;
     this.over = true;
-    this.onGone();
+    this.owner?.gone();
   }
 }

@@ -46,13 +46,11 @@ class Hop {
   readonly closed: Promise<void>;
   private lastId = 0;
   private readonly metas = new Map<string, Buffer>();
+  /** By headers that many calls share, then by path. */
+  private readonly shared = new WeakMap<Call['headers'], Map<string, Buffer>>();
 
   constructor(private readonly socket: Socket) {
-    // a request alone on its way gains nothing by waiting for others; among many, one write for a whole turn is cheaper
-    this.writer = new FrameWriter(socket, (flush) => {
-      if (this.calls.size <= 1) process.nextTick(flush);
-      else setImmediate(flush);
-    });
+    this.writer = new FrameWriter(socket);
     const reader = new FrameReader((frame) => this.take(frame));
     socket.on('data', (chunk: Buffer) => {
       try {
@@ -103,6 +101,22 @@ class Hop {
   }
 
   private metaOf(call: Call): Buffer {
+    if (!Object.isFrozen(call.headers)) return this.keptMeta(call);
+    let byPath = this.shared.get(call.headers);
+    if (!byPath) {
+      byPath = new Map();
+      this.shared.set(call.headers, byPath);
+    }
+    let bytes = byPath.get(call.path);
+    if (!bytes) {
+      bytes = this.keptMeta(call);
+      if (byPath.size >= KEPT_METAS) byPath.clear();
+      byPath.set(call.path, bytes);
+    }
+    return bytes;
+  }
+
+  private keptMeta(call: Call): Buffer {
     let key = `${call.method} ${call.path}`;
     for (const name in call.headers) key += `\n${name}:${call.headers[name]}`;
     let bytes = this.metas.get(key);
