@@ -121,8 +121,10 @@ export class FrameReader {
   private headFilled = 0;
   private frame: Buffer | undefined;
   private frameFilled = 0;
-  /** Recent metas by their text: on one connection nearly all are equal, and a look-up is cheaper than a parse. */
+  /** Recent metas by their text, and the last one by its bytes. */
   private readonly metas = new Map<string, unknown>();
+  private lastMetaBytes: Buffer = NOTHING;
+  private lastMeta: unknown;
 
   constructor(private readonly onFrame: (frame: Frame) => void) {}
 
@@ -134,7 +136,7 @@ export class FrameReader {
       } else if (this.headFilled === 0 && chunk.length - at >= FRAME_HEAD_BYTES) {
         const size = this.frameBytes(chunk, at);
         if (chunk.length - at >= size) {
-          this.emit(chunk.subarray(at, at + size));
+          this.emit(chunk, at, at + size);
           at += size;
         } else {
           this.startFrame(size);
@@ -172,7 +174,7 @@ export class FrameReader {
 
   private finishFrame(frame: Buffer): void {
     this.frame = undefined;
-    this.emit(frame);
+    this.emit(frame, 0, frame.length);
   }
 
   /** The size of the whole frame that starts here, its length field included. */
@@ -187,47 +189,72 @@ export class FrameReader {
     return size;
   }
 
-  private emit(frame: Buffer): void {
-    const type = frame[8] as FrameType;
+  private emit(bytes: Buffer, start: number, end: number): void {
+    const type = bytes[start + 8] as FrameType;
     if (type < FRAME_REQUEST || type > FRAME_WINDOW) throw new AppError('invalid', `a frame of unknown type ${type}`);
-    const flags = frame[9] as number;
-    let at = FRAME_HEAD_BYTES + frame.readUInt16LE(10);
-    const meta = at === FRAME_HEAD_BYTES ? undefined : this.parseMeta(frame, at);
+    const flags = bytes[start + 9] as number;
+    const metaAt = start + FRAME_HEAD_BYTES;
+    let at = metaAt + bytes.readUInt16LE(start + 10);
+    const meta = at === metaAt ? undefined : this.readMeta(bytes, metaAt, at);
     let timeoutMs: number | undefined;
     let trace: string | undefined;
-    if ((flags & (FLAG_TIMEOUT | FLAG_TRACE)) !== 0) {
-      if ((flags & FLAG_TIMEOUT) !== 0) {
-        timeoutMs = frame.readUInt32LE(at);
-        at += TIMEOUT_BYTES;
-      }
-      if ((flags & FLAG_TRACE) !== 0) {
-        trace = frame.toString('latin1', at, at + TRACE_BYTES);
-        at += TRACE_BYTES;
-      }
+    if ((flags & FLAG_TIMEOUT) !== 0) {
+      timeoutMs = bytes.readUInt32LE(at);
+      at += TIMEOUT_BYTES;
+    }
+    if ((flags & FLAG_TRACE) !== 0) {
+      trace = bytes.toString('latin1', at, at + TRACE_BYTES);
+      at += TRACE_BYTES;
     }
     const more = (flags & FLAG_MORE) !== 0;
-    this.onFrame({ id: frame.readUInt32LE(4), type, meta, more, timeoutMs, trace, body: frame.subarray(at) });
+    const body = bytes.subarray(at, end);
+    this.onFrame({ id: bytes.readUInt32LE(start + 4), type, meta, more, timeoutMs, trace, body });
   }
 
-  private parseMeta(frame: Buffer, end: number): unknown {
+  /** On one connection nearly all metas are equal, and to compare bytes is cheaper than to read them. */
+  private readMeta(bytes: Buffer, start: number, end: number): unknown {
+    const { lastMetaBytes } = this;
+    if (lastMetaBytes.length === end - start) {
+      let at = start;
+      while (at < end && bytes[at] === lastMetaBytes[at - start]) at++;
+      if (at === end) return this.lastMeta;
+    }
+    this.lastMeta = this.parseMeta(bytes, start, end);
+    this.lastMetaBytes = Buffer.from(bytes.subarray(start, end));
+    return this.lastMeta;
+  }
+
+  private parseMeta(bytes: Buffer, start: number, end: number): unknown {
     // latin1 keeps every byte apart, so it is a key without a decode
-    const key = frame.toString('latin1', FRAME_HEAD_BYTES, end);
+    const key = bytes.toString('latin1', start, end);
     const known = this.metas.get(key);
     if (known !== undefined) return known;
     let meta: unknown;
     try {
-      meta = JSON.parse(frame.toString('utf8', FRAME_HEAD_BYTES, end));
+      meta = deepFrozen(JSON.parse(bytes.toString('utf8', start, end)));
     } catch {
       throw new AppError('invalid', 'the meta of a frame is not JSON');
     }
-    if (this.metas.size >= 64) this.metas.clear();
-    this.metas.set(key, Object.freeze(meta));
+    if (this.metas.size >= KEPT_METAS) this.metas.clear();
+    this.metas.set(key, meta);
     return meta;
   }
 }
 
-/** Frames up to this many bytes in one turn are joined by copying; larger ones go to the socket as they are (writev). */
-const JOIN_BYTES = 128 * 1024;
+/** Metas are shared between frames; what is frozen may be kept by its identity. */
+function deepFrozen(meta: unknown): unknown {
+  if (typeof meta === 'object' && meta !== null) {
+    for (const inner of Object.values(meta)) Object.freeze(inner);
+  }
+  return Object.freeze(meta);
+}
+
+const KEPT_METAS = 64;
+
+/** Small frames of one turn are joined by copying them into blocks of this size; larger bodies leave as they are (writev). */
+const BLOCK_BYTES = 64 * 1024;
+/** Bodies up to this size are copied. */
+const COPIED_BYTES = 16 * 1024;
 
 /**
  * Writes frames; those that come together leave in one write. `when` says how long that is: by default to the end of the
@@ -236,6 +263,9 @@ const JOIN_BYTES = 128 * 1024;
 export class FrameWriter {
   private parts: Buffer[] = [];
   private partBytes = 0;
+  private block = NOTHING;
+  private from = 0;
+  private at = 0;
   private scheduled = false;
 
   constructor(
@@ -257,21 +287,28 @@ export class FrameWriter {
       flags |= FLAG_TRACE;
       size += TRACE_BYTES;
     }
-    const head = Buffer.allocUnsafe(size);
-    head.writeUInt32LE(size - LENGTH_BYTES + body.length, 0);
-    head.writeUInt32LE(frame.id, 4);
-    head[8] = frame.type;
-    head[9] = flags;
-    head.writeUInt16LE(metaBytes.length, 10);
-    if (metaBytes.length > 0) head.set(metaBytes, FRAME_HEAD_BYTES);
-    if (flags > FLAG_MORE) {
-      let at = FRAME_HEAD_BYTES + metaBytes.length;
-      if (timeoutMs !== undefined) at = head.writeUInt32LE(Math.min(0xffffffff, Math.ceil(timeoutMs)), at);
-      if ((flags & FLAG_TRACE) !== 0) head.write(trace as string, at, 'latin1');
+    const copied = body.length <= COPIED_BYTES;
+    this.room(copied ? size + body.length : size);
+    const { block } = this;
+    let at = block.writeUInt32LE(size - LENGTH_BYTES + body.length, this.at);
+    at = block.writeUInt32LE(frame.id, at);
+    block[at++] = frame.type;
+    block[at++] = flags;
+    at = block.writeUInt16LE(metaBytes.length, at);
+    block.set(metaBytes, at);
+    at += metaBytes.length;
+    if (timeoutMs !== undefined) at = block.writeUInt32LE(Math.min(0xffffffff, Math.ceil(timeoutMs)), at);
+    if ((flags & FLAG_TRACE) !== 0) at += block.write(trace as string, at, 'latin1');
+    if (copied && body.length > 0) {
+      block.set(body, at);
+      at += body.length;
     }
-    this.parts.push(head);
-    if (body.length > 0) this.parts.push(body);
-    this.partBytes += size + body.length;
+    this.at = at;
+    if (!copied) {
+      this.cut();
+      this.parts.push(body);
+      this.partBytes += body.length;
+    }
     if (this.scheduled) return;
     this.scheduled = true;
     this.when(this.flush);
@@ -279,27 +316,25 @@ export class FrameWriter {
 
   /** Bytes accepted and not yet taken by the kernel: the measure for pausing what makes more of them. */
   get bufferedBytes(): number {
-    return this.partBytes + this.socket.writableLength;
+    return this.partBytes + this.at - this.from + this.socket.writableLength;
   }
 
   /** Hands everything queued to the socket now instead of at the end of the turn. */
   readonly flush = (): void => {
     this.scheduled = false;
+    this.cut();
     if (this.parts.length === 0) return;
-    const parts = this.parts;
-    const bytes = this.partBytes;
+    const { parts, socket } = this;
     this.parts = [];
     this.partBytes = 0;
-    if (this.socket.destroyed || this.socket.writableEnded) return;
+    if (socket.destroyed || socket.writableEnded) return;
     if (parts.length === 1) {
-      this.socket.write(parts[0]);
-    } else if (bytes <= JOIN_BYTES) {
-      this.socket.write(Buffer.concat(parts, bytes));
-    } else {
-      this.socket.cork();
-      for (const part of parts) this.socket.write(part);
-      this.socket.uncork();
+      socket.write(parts[0]);
+      return;
     }
+    socket.cork();
+    for (const part of parts) socket.write(part);
+    socket.uncork();
   };
 
   /** Resolves once less than `bytes` wait to be sent, or the socket is gone. */
@@ -319,5 +354,23 @@ export class FrameWriter {
       // the socket may have taken it all without ever being full
       if (!this.socket.writableNeedDrain) return;
     }
+  }
+
+  /** Makes room for so many bytes in one piece. */
+  private room(bytes: number): void {
+    if (this.block.length - this.at >= bytes) return;
+    this.cut();
+    // memory of its own: what was handed to the socket is not written over
+    this.block = Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES, bytes));
+    this.from = 0;
+    this.at = 0;
+  }
+
+  /** What is in the block goes among the parts. */
+  private cut(): void {
+    if (this.at === this.from) return;
+    this.parts.push(this.block.subarray(this.from, this.at));
+    this.partBytes += this.at - this.from;
+    this.from = this.at;
   }
 }

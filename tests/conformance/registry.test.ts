@@ -246,7 +246,8 @@ describe('Statistics', () => {
     const away = await migratedDatabase();
     await away.destroy();
     const statistics = new Statistics('gw2');
-    for (let second = 0; second < 12_000; second++) statistics.counterOf('ep_o', 1).record(T0 + second * 1000, 5, false);
+    for (let second = 0; second < 12_000; second++)
+      statistics.counterOf('ep_o', 1).record(T0 + second * 1000, 5, false);
     await expect(statistics.flush(away, T0 + 1e9)).rejects.toThrow();
     await statistics.flush(db, T0 + 1e9);
     // what is kept is bounded: the oldest went

@@ -87,7 +87,9 @@ class Reading {
   private floats<A extends Float32Array | Float64Array>(out: A, single: boolean): A {
     while (this.next()) {
       const read = this.numbers(single);
-      out.set(scratch.subarray(0, read), this.index);
+      // below some hundred numbers a loop is faster than the views that `set` needs
+      if (read < 256) for (let i = 0; i < read; i++) out[this.index + i] = scratch[i] as number;
+      else out.set(scratch.subarray(0, read), this.index);
       this.index += read;
     }
     return out;
