@@ -3,6 +3,7 @@ import net from 'node:net';
 import { AppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { BodyCredit, type BodySender, creditOf, sendMessage } from '../protocol/body-sender.js';
+import { JSON_HEADERS } from '../protocol/codecs/codec.js';
 import {
   asRequestMeta,
   CHUNK_BYTES,
@@ -17,7 +18,7 @@ import {
   FrameWriter,
   type ResponseMeta,
 } from '../protocol/frames.js';
-import { failure, JSON_HEADERS, type RuntimeResponse } from './message.js';
+import { failure, type RuntimeResponse } from './message.js';
 import type { ModelServer } from './server.js';
 
 /** Unsent answers beyond which a connection's requests are no longer read, and below which they are again. */
