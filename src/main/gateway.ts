@@ -12,7 +12,10 @@ import { Statistics } from '../core/inference/statistics.js';
 import { AppError, messageOf } from '../errors.js';
 import { createApp } from '../gateway/app.js';
 import { createDataPlane } from '../gateway/data-plane/data-plane.js';
+import { createGrpcDoor } from '../gateway/data-plane/grpc-door.js';
 import { isDataPath } from '../gateway/data-plane/paths.js';
+import { createPlane } from '../gateway/data-plane/plane.js';
+import { GrpcConnections } from '../gateway/grpc/connections.js';
 import { createFront } from '../gateway/http/front.js';
 import { Notifications } from '../gateway/notifications.js';
 import type { Services } from '../gateway/services.js';
@@ -92,7 +95,10 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
         metrics.coldStart.observe({ endpoint, revision: String(number), phase }, ms / 1000);
     },
   });
-  const routing = new RoutingTable((endpointId, route) => (route ? fleet.sync(route) : fleet.forget(endpointId)));
+  const routing = new RoutingTable((endpointId, route) => {
+    if (route && !route.suspended) fleet.sync(route);
+    else fleet.forget(endpointId);
+  });
   const keys = new KeyTable();
   const statistics = new Statistics(id);
   const notifications = new Notifications();
@@ -158,9 +164,16 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
   const rereading = setInterval(() => attempt('reading the routing', reload()), 30_000);
 
   const app = createApp(services);
+  const plane = createPlane(services);
+  const grpc = new GrpcConnections({
+    maxMessageBytes: config.limits.bodyBytes,
+    onCall: createGrpcDoor(plane),
+    onFault: (error, requestId) => log.error('a gRPC call failed', { requestId, error }),
+  });
   const { server, close } = createFront({
     takes: isDataPath,
-    dataPlane: createDataPlane(services),
+    grpc,
+    dataPlane: createDataPlane(plane),
     control: getRequestListener(app.fetch, { overrideGlobalObjects: false }),
     maxConnections: config.limits.maxConnections,
     bodyTimeoutMs: config.limits.predictTimeoutMs,

@@ -76,6 +76,11 @@ export class ReplicaPool {
     return count;
   }
 
+  /** Replicas that take requests now. */
+  replicas(): PooledReplica[] {
+    return [...this.members.values()].flatMap((member) => (member.draining ? [] : [member.replica]));
+  }
+
   add(replica: PooledReplica): void {
     this.members.set(replica.id, { replica, busy: 0, draining: undefined });
     this.serveWaiters();

@@ -1,7 +1,13 @@
 /** One revision's replicas on this machine: started when there is demand, replaced when they die, drained when idle. */
 import type { Clock } from '../../clock.js';
 import type { RevisionStatus } from '../../core/fleet.js';
-import { type Lease, type LeaseWaiter, ReplicaPool, type Waiting } from '../../core/inference/pool.js';
+import {
+  type Lease,
+  type LeaseWaiter,
+  type PooledReplica,
+  ReplicaPool,
+  type Waiting,
+} from '../../core/inference/pool.js';
 import type { RevisionRoute } from '../../core/inference/route.js';
 import { ConcurrencyMeter } from '../../core/scaling/meter.js';
 import { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
@@ -82,6 +88,11 @@ export class ManagedRevision {
       explain: () =>
         `no replica of revision ${this.route.number} was free within ${this.route.scaling.queueTimeoutSec} s${this.problem ? `: ${this.problem.message}` : ''}`,
     });
+  }
+
+  /** The replicas that answer now. */
+  get ready(): readonly PooledReplica[] {
+    return this.pool.replicas();
   }
 
   lease(waiter: LeaseWaiter): Lease | Waiting {
