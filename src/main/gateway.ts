@@ -1,5 +1,5 @@
 /** The gateway program: the HTTP door, its routing table, and the fleet of this machine. */
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import { systemClock } from '../clock.js';
@@ -180,15 +180,10 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     // event streams send a heartbeat, uploads and predictions have limits of their own
     idleMs: Math.max(IDLE_LINE_MS, config.limits.predictTimeoutMs + 30_000),
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) =>
-      reject(new AppError('invalid', `cannot listen on ${config.host}:${config.port}: ${error.message}`)),
-    );
-    server.listen(config.port, config.host, resolve);
-  });
-  const { address, port, family } = server.address() as AddressInfo;
-  const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
-  log.info('gateway listening', { url, gateway: id });
+  const url = `http://${await listenOn(server, config.host, config.port)}`;
+  const grpcServer = config.grpcPort === undefined ? undefined : grpc.listener(config.limits.maxConnections);
+  const grpcAddress = grpcServer && (await listenOn(grpcServer, config.host, config.grpcPort ?? 0));
+  log.info('gateway listening', { url, gateway: id, ...(grpcAddress ? { grpc: grpcAddress } : {}) });
 
   return {
     url,
@@ -197,6 +192,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
       clearInterval(flushing);
       clearInterval(rereading);
       preparation.close();
+      grpcServer?.close();
       await close(Math.min(config.limits.drainMs, CUT_MS));
       await fleet.close();
       await services.sandbox.close();
@@ -205,4 +201,16 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
       await database.close();
     },
   };
+}
+
+/** Listens; resolves to the address, with the port that was taken. */
+async function listenOn(server: Server, host: string, wanted: number): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(new AppError('invalid', `cannot listen on ${host}:${wanted}: ${error.message}`)),
+    );
+    server.listen(wanted, host, resolve);
+  });
+  const { address, port, family } = server.address() as AddressInfo;
+  return `${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }

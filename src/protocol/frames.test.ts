@@ -1,6 +1,8 @@
 import { PassThrough, Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { seeded } from '../../tests/support/random.js';
+import { FrameReader } from './frame-reader.js';
+import { FrameWriter } from './frame-writer.js';
 import {
   asRequestMeta,
   asResponseMeta,
@@ -9,8 +11,6 @@ import {
   FRAME_REQUEST,
   FRAME_RESPONSE,
   type Frame,
-  FrameReader,
-  FrameWriter,
 } from './frames.js';
 
 const REQUEST = { method: 'POST', path: '/v2/models/é/infer', headers: { a: 'b' } };

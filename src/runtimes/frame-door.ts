@@ -4,6 +4,8 @@ import { AppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { BodyCredit, type BodySender, creditOf, sendMessage } from '../protocol/body-sender.js';
 import { JSON_HEADERS } from '../protocol/codecs/codec.js';
+import { FrameReader } from '../protocol/frame-reader.js';
+import { FrameWriter } from '../protocol/frame-writer.js';
 import {
   asRequestMeta,
   CHUNK_BYTES,
@@ -14,8 +16,6 @@ import {
   FRAME_RESPONSE,
   FRAME_WINDOW,
   type Frame,
-  FrameReader,
-  FrameWriter,
   type ResponseMeta,
 } from '../protocol/frames.js';
 import { failure, type RuntimeResponse } from './message.js';

@@ -3,6 +3,8 @@ import { connect, type Socket } from 'node:net';
 import type { Call, Exchange, Forward, ReplyHandler } from '../../core/inference/forward.js';
 import { AppError, asAppError } from '../../errors.js';
 import { BodyCredit, type BodySender, creditOf, sendMessage } from '../../protocol/body-sender.js';
+import { FrameReader } from '../../protocol/frame-reader.js';
+import { FrameWriter } from '../../protocol/frame-writer.js';
 import {
   asResponseMeta,
   encodeMeta,
@@ -12,8 +14,6 @@ import {
   FRAME_RESPONSE,
   FRAME_WINDOW,
   type Frame,
-  FrameReader,
-  FrameWriter,
 } from '../../protocol/frames.js';
 
 export interface ReplicaConnection {
