@@ -1,7 +1,7 @@
 import { AppError } from '../errors.js';
 import {
   FLAG_MORE,
-  FLAG_TIMEOUT,
+  FLAG_TIME,
   FLAG_TRACE,
   FRAME_HEAD_BYTES,
   FRAME_REQUEST,
@@ -10,7 +10,7 @@ import {
   type FrameType,
   LENGTH_BYTES,
   MAX_FRAME_BYTES,
-  TIMEOUT_BYTES,
+  TIME_BYTES,
   TRACE_BYTES,
 } from './frames.js';
 
@@ -86,7 +86,7 @@ export class FrameReader {
     const size = bytes.readUInt32LE(at) + LENGTH_BYTES;
     const flags = bytes[at + 9] as number;
     let least = FRAME_HEAD_BYTES + bytes.readUInt16LE(at + 10);
-    if ((flags & FLAG_TIMEOUT) !== 0) least += TIMEOUT_BYTES;
+    if ((flags & FLAG_TIME) !== 0) least += TIME_BYTES;
     if ((flags & FLAG_TRACE) !== 0) least += TRACE_BYTES;
     if (size < least) throw new AppError('invalid', `a frame of ${size} bytes is cut short`);
     if (size > MAX_FRAME_BYTES) throw new AppError('too_large', `a frame of ${size} bytes, at most ${MAX_FRAME_BYTES}`);
@@ -100,11 +100,11 @@ export class FrameReader {
     const metaAt = start + FRAME_HEAD_BYTES;
     let at = metaAt + bytes.readUInt16LE(start + 10);
     const meta = at === metaAt ? undefined : this.readMeta(bytes, metaAt, at);
-    let timeoutMs: number | undefined;
+    let timeMs: number | undefined;
     let trace: string | undefined;
-    if ((flags & FLAG_TIMEOUT) !== 0) {
-      timeoutMs = bytes.readUInt32LE(at);
-      at += TIMEOUT_BYTES;
+    if ((flags & FLAG_TIME) !== 0) {
+      timeMs = bytes.readUInt32LE(at);
+      at += TIME_BYTES;
     }
     if ((flags & FLAG_TRACE) !== 0) {
       trace = bytes.toString('latin1', at, at + TRACE_BYTES);
@@ -112,7 +112,7 @@ export class FrameReader {
     }
     const more = (flags & FLAG_MORE) !== 0;
     const body = bytes.subarray(at, end);
-    this.onFrame({ id: bytes.readUInt32LE(start + 4), type, meta, more, timeoutMs, trace, body });
+    this.onFrame({ id: bytes.readUInt32LE(start + 4), type, meta, more, timeMs, trace, body });
   }
 
   /** On one connection nearly all metas are equal, and to compare bytes is cheaper than to read them. */

@@ -2,12 +2,12 @@ import type { Writable } from 'node:stream';
 import {
   encodeMeta,
   FLAG_MORE,
-  FLAG_TIMEOUT,
+  FLAG_TIME,
   FLAG_TRACE,
   FRAME_HEAD_BYTES,
   type FrameHead,
   LENGTH_BYTES,
-  TIMEOUT_BYTES,
+  TIME_BYTES,
   TRACE_BYTES,
 } from './frames.js';
 
@@ -37,13 +37,13 @@ export class FrameWriter {
 
   /** Queues a frame. A body beyond CHUNK_BYTES is for `BodySender` to cut. */
   write(frame: FrameHead, body: Buffer = NOTHING): void {
-    const { meta, timeoutMs, trace } = frame;
+    const { meta, timeMs, trace } = frame;
     const metaBytes = meta === undefined ? NOTHING : Buffer.isBuffer(meta) ? meta : encodeMeta(meta);
     let size = FRAME_HEAD_BYTES + metaBytes.length;
     let flags = frame.more === true ? FLAG_MORE : 0;
-    if (timeoutMs !== undefined) {
-      flags |= FLAG_TIMEOUT;
-      size += TIMEOUT_BYTES;
+    if (timeMs !== undefined) {
+      flags |= FLAG_TIME;
+      size += TIME_BYTES;
     }
     if (trace?.length === TRACE_BYTES) {
       flags |= FLAG_TRACE;
@@ -59,7 +59,7 @@ export class FrameWriter {
     at = block.writeUInt16LE(metaBytes.length, at);
     block.set(metaBytes, at);
     at += metaBytes.length;
-    if (timeoutMs !== undefined) at = block.writeUInt32LE(Math.min(0xffffffff, Math.ceil(timeoutMs)), at);
+    if (timeMs !== undefined) at = block.writeUInt32LE(Math.min(0xffffffff, Math.ceil(timeMs)), at);
     if ((flags & FLAG_TRACE) !== 0) at += block.write(trace as string, at, 'latin1');
     if (copied && body.length > 0) {
       block.set(body, at);

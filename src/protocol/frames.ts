@@ -2,7 +2,7 @@
  * The hop between the gateway and a replica: many requests in flight over one connection, without HTTP. One frame is
  *
  *     u32LE length of what follows | u32LE id | u8 type | u8 flags | u16LE meta length | meta, UTF-8 JSON
- *       | u32LE time-out, if flagged | trace parent, if flagged | body
+ *       | u32LE time, if flagged | trace parent, if flagged | body
  *
  * The side that asks chooses the ids; an answer carries the id of its request and may overtake others. A body beyond
  * CHUNK_BYTES goes on in body frames of the same id, of which WINDOW_BYTES may be on their way unread.
@@ -27,8 +27,8 @@ export type FrameType =
 
 /** The body goes on in a body frame. */
 export const FLAG_MORE = 1;
-/** The request says how long its answer is of use. */
-export const FLAG_TIMEOUT = 2;
+/** A time in milliseconds: how long a request's answer is of use, or how long it waited before it was worked on. */
+export const FLAG_TIME = 2;
 /** The request belongs to a trace. */
 export const FLAG_TRACE = 4;
 
@@ -59,8 +59,8 @@ export interface FrameHead {
   readonly meta?: RequestMeta | ResponseMeta | Buffer | undefined;
   /** Whether the body goes on in a body frame. */
   readonly more?: boolean;
-  /** How long from now the answer is of use, in milliseconds. */
-  readonly timeoutMs?: number | undefined;
+  /** Of a request: how long from now its answer is of use. Of an answer: how long its request waited for its turn. */
+  readonly timeMs?: number | undefined;
   /** A W3C `traceparent`: 55 characters. */
   readonly trace?: string | undefined;
 }
@@ -71,7 +71,7 @@ export interface Frame {
   readonly type: FrameType;
   readonly meta: unknown;
   readonly more: boolean;
-  readonly timeoutMs: number | undefined;
+  readonly timeMs: number | undefined;
   readonly trace: string | undefined;
   /** A view into what was received: it stays valid, and keeps that chunk alive while it is held. */
   readonly body: Buffer;
@@ -82,10 +82,10 @@ export const FRAME_HEAD_BYTES = 12;
 /** Bytes of the length field itself, which the length does not count. */
 export const LENGTH_BYTES = 4;
 const MAX_META_BYTES = 0xffff;
-export const TIMEOUT_BYTES = 4;
+export const TIME_BYTES = 4;
 export const TRACE_BYTES = 55;
 /** No frame is larger. */
-export const MAX_FRAME_BYTES = FRAME_HEAD_BYTES + MAX_META_BYTES + TIMEOUT_BYTES + TRACE_BYTES + CHUNK_BYTES;
+export const MAX_FRAME_BYTES = FRAME_HEAD_BYTES + MAX_META_BYTES + TIME_BYTES + TRACE_BYTES + CHUNK_BYTES;
 
 /** Reads `meta` of a request frame; a peer that sends another shape is refused. */
 export function asRequestMeta(meta: unknown): RequestMeta {

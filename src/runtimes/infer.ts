@@ -43,7 +43,7 @@ export function infer(model: LoadedModel, route: InferRoute, request: RuntimeReq
     }
     const printMs = performance.now() - printing;
     statistics.succeeded({ ...timing, readMs, printMs }, Date.now());
-    respond({ status: 200, headers: printed.headers, body: printed.body });
+    respond({ status: 200, headers: printed.headers, body: printed.body, queuedMs: timing.queueMs });
   };
   if (route.explain) explain(model, call).then(({ outputs, timing }) => done(outputs, timing), fail);
   else batcher.submit(call, { signal: request.signal, deadline: request.deadline, done, failed: fail });

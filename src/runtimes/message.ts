@@ -14,6 +14,8 @@ export interface RuntimeRequest extends Message {
 
 export interface RuntimeResponse extends Printed {
   readonly status: number;
+  /** How long the request waited for its turn, in milliseconds. */
+  readonly queuedMs?: number;
 }
 
 /** Takes the answer; called once. */
