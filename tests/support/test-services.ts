@@ -118,6 +118,7 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
     clock: systemClock,
     statistics: new Statistics('test'),
     metrics: createGatewayMetrics(() => gateway.statuses),
+    printMetrics: () => services.metrics.print(),
     fleet: {
       sync: () => {},
       forget: () => {},
