@@ -1,0 +1,30 @@
+/**
+ * Memory that records may take between their prediction and their sink. One owner takes at most half of it, so that one
+ * endpoint whose sink is away does not silence all others.
+ */
+export class Budget {
+  private readonly byOwner = new Map<string, number>();
+  private taken = 0;
+
+  constructor(private readonly maxBytes: number) {}
+
+  get bytes(): number {
+    return this.taken;
+  }
+
+  /** Whether there was room, which is taken then. */
+  take(owner: string, bytes: number): boolean {
+    const own = (this.byOwner.get(owner) ?? 0) + bytes;
+    if (this.taken + bytes > this.maxBytes || own > this.maxBytes / 2) return false;
+    this.taken += bytes;
+    this.byOwner.set(owner, own);
+    return true;
+  }
+
+  give(owner: string, bytes: number): void {
+    this.taken -= bytes;
+    const left = (this.byOwner.get(owner) ?? 0) - bytes;
+    if (left > 0) this.byOwner.set(owner, left);
+    else this.byOwner.delete(owner);
+  }
+}
