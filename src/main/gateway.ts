@@ -28,6 +28,7 @@ import { createPreparation } from '../platform/fleet/preparation.js';
 import { ProcessFleet } from '../platform/fleet/process-fleet.js';
 import { createSandbox } from '../platform/fleet/sandbox.js';
 import { Spares, type SparesOptions } from '../platform/fleet/spares.js';
+import { PayloadLogThread } from '../platform/payload-log/payload-log-thread.js';
 import { createEnvironments } from '../platform/python/environments.js';
 import { openQueue } from '../platform/queue/open.js';
 import { blobsOptions } from './blobs-options.js';
@@ -40,6 +41,8 @@ const DATABASE_WAIT_MS = 60_000;
 const IDLE_LINE_MS = 120_000;
 /** How long a stop waits for requests in flight before it cuts them (event streams among them). */
 const CUT_MS = 5000;
+/** How long a stop waits for what is recorded to be written. */
+const RECORDS_MS = 5000;
 
 /** Starts a gateway; resolves when it answers. */
 export async function startGateway(config: Config, log: Log): Promise<{ url: string; stop(): Promise<void> }> {
@@ -92,6 +95,14 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
         metrics.coldStart.observe({ endpoint, revision: String(number), phase }, ms / 1000);
     },
   });
+  const payloadLog = new PayloadLogThread({
+    script: program('payload-log'),
+    thread: { blobsUrl: config.blobsUrl, blobs: blobsOptions(config), log: config.log },
+    bufferBytes: config.payloadLogBufferBytes,
+    log,
+    onWritten: (endpoint, count) => metrics.payloadLogWritten.inc({ endpoint }, count),
+    onDropped: (endpoint, reason, count) => metrics.payloadLogDropped.inc({ endpoint, reason }, count),
+  });
   const routing = new RoutingTable((endpointId, route) => (route ? fleet.sync(route) : fleet.forget(endpointId)));
   const keys = new KeyTable();
   const statistics = new Statistics(id);
@@ -108,6 +119,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     routing,
     statistics,
     metrics,
+    payloadLog,
     notifications,
     limits: config.limits,
     clock,
@@ -185,7 +197,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
       clearInterval(rereading);
       preparation.close();
       await close(Math.min(config.limits.drainMs, CUT_MS));
-      await fleet.close();
+      await Promise.all([fleet.close(), payloadLog.close(Math.min(config.limits.drainMs, RECORDS_MS))]);
       await services.sandbox.close();
       await Promise.allSettled([statistics.flush(db, clock.now(), true), report.close(), listener.close()]);
       await queue.close();

@@ -1,3 +1,11 @@
+/** What a record takes beside its body: its attributes, and its way to the one who writes it. */
+const RECORD_BYTES = 1024;
+
+/** Memory that is set aside for a record with a body of so many bytes. */
+export function recordBytes(bodyBytes: number): number {
+  return RECORD_BYTES + bodyBytes;
+}
+
 /**
  * Memory that records may take between their prediction and their sink. One owner takes at most half of it, so that one
  * endpoint whose sink is away does not silence all others.

@@ -2,6 +2,7 @@
 import type { BodyStream, Exchange, ReplyHandler, ReplyHead } from '../../core/inference/forward.js';
 import { predict } from '../../core/inference/predict.js';
 import { modelNameOf } from '../../core/inference/route.js';
+import { logged } from '../../core/payload-log/logged.js';
 import { AppError, type ErrorCode, messageOf, WIRE } from '../../errors.js';
 import { type AnswerBody, answerBody } from '../http/answer-body.js';
 import { collect, limited, timed, tooLarge, unpacked } from '../http/body.js';
@@ -131,7 +132,7 @@ class HttpPrediction implements ReplyHandler, ExchangeOwner {
   private send(body: Buffer, rest?: BodyStream): void {
     const { destination, exchange } = this;
     if (this.clientGone || !destination) return;
-    const { revision } = destination;
+    const { endpoint, revision } = destination;
     // a client's slow line is no fault of the revision
     this.began = performance.now();
     const call = {
@@ -146,7 +147,15 @@ class HttpPrediction implements ReplyHandler, ExchangeOwner {
       timeoutMs: this.timeoutMs(),
       idempotent: exchange.header('sluice-idempotent') !== 'false',
     };
-    this.prediction = predict(this.plane.services.fleet, { revision, call }, options, this);
+    const { fleet, payloadLog, clock } = this.plane.services;
+    if (endpoint.payloadLog === undefined) this.prediction = predict(fleet, { revision, call }, options, this);
+    else {
+      const { trace: traceParent } = call;
+      const [streamed, arrivedMs] = [rest !== undefined, clock.now()];
+      const request = { id: this.id, endpoint, revision, source: exchange, traceParent, arrivedMs, body, streamed };
+      const start = (handler: ReplyHandler) => predict(fleet, { revision, call }, options, handler);
+      this.prediction = logged(payloadLog, request, this, start);
+    }
   }
 
   /** A body that comes piece by piece begins to be answered when its last piece has come. */
