@@ -7,8 +7,9 @@ export function recordBytes(bodyBytes: number): number {
 }
 
 /**
- * Memory that records may take between their prediction and their sink. One owner takes at most half of it, so that one
- * endpoint whose sink is away does not silence all others.
+ * Memory that records may take between their prediction and their sink, shared by dynamic thresholds (Choudhury and Hahne):
+ * an owner may have as much as is free. One alone gets half, n of them an equal part each with as much left over, so that
+ * there is room for one more however many endpoints' sinks are away.
  */
 export class Budget {
   private readonly byOwner = new Map<string, number>();
@@ -23,7 +24,7 @@ export class Budget {
   /** Whether there was room, which is taken then. */
   take(owner: string, bytes: number): boolean {
     const own = (this.byOwner.get(owner) ?? 0) + bytes;
-    if (this.taken + bytes > this.maxBytes || own > this.maxBytes / 2) return false;
+    if (own > this.maxBytes - this.taken) return false;
     this.taken += bytes;
     this.byOwner.set(owner, own);
     return true;

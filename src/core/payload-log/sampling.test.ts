@@ -28,19 +28,29 @@ describe('a sample', () => {
 });
 
 describe('the memory of records', () => {
-  it('is bounded, for one owner by half, and comes back', () => {
+  const fill = (budget: Budget, owner: string) => {
+    let taken = 0;
+    while (budget.take(owner, 10)) taken += 10;
+    return taken;
+  };
+
+  it('is bounded, and leaves room for newcomers', () => {
     const budget = new Budget(1000);
-    expect(budget.take('a', 500)).toBe(true);
-    expect(budget.take('a', 1)).toBe(false);
-    expect(budget.take('b', 500)).toBe(true);
-    expect(budget.take('c', 1)).toBe(false);
-    budget.give('a', 200);
-    expect(budget.take('c', 200)).toBe(true);
-    budget.give('a', 300);
-    budget.give('b', 500);
-    budget.give('c', 200);
-    expect(budget.bytes).toBe(0);
-    expect(budget.take('a', 500)).toBe(true);
+    expect(['a', 'b', 'c'].map((owner) => fill(budget, owner))).toEqual([500, 250, 130]);
+    expect(budget.bytes).toBe(880);
+    expect(budget.take('d', 131)).toBe(false);
+    budget.give('a', 500);
+    expect(fill(budget, 'd')).toBeGreaterThan(300);
+    expect(budget.bytes).toBeLessThanOrEqual(1000);
+  });
+
+  it('comes back', () => {
+    const budget = new Budget(1000);
+    const taken = fill(budget, 'a');
+    budget.give('a', taken - 100);
+    expect(budget.bytes).toBe(100);
+    budget.give('a', 100);
+    expect(fill(budget, 'a')).toBe(taken);
   });
 
   it('counts more than the body', () => {
