@@ -16,7 +16,7 @@ describe('values by key, bounded in bytes', () => {
   });
 
   it('lets go what was used longest ago', () => {
-    const kept = new ByteLru(4_000);
+    const kept = new ByteLru(5_000);
     for (const key of ['a', 'b', 'c']) kept.set(key, filled(1000), FOREVER);
     kept.get('a', 0);
     kept.set('d', filled(1000), FOREVER);
