@@ -17,6 +17,9 @@ const seconds = positive.max(2_000_000);
 export const settingsSchema = z.object({
   SLUICE_HOST: z.string().default('127.0.0.1').describe('Address to listen on. Loopback unless told otherwise.'),
   SLUICE_PORT: port.default(8080).describe('HTTP port of the gateway; 0 takes a free one.'),
+  SLUICE_GRPC_PORT: port
+    .optional()
+    .describe('A port for gRPC alone; 0 takes a free one. Without it gRPC is on the HTTP port, as it is with it.'),
   SLUICE_DATA_DIR: z
     .string()
     .default('~/.sluice')
@@ -108,6 +111,8 @@ const HANDED_ON =
 export interface Config {
   readonly host: string;
   readonly port: number;
+  /** Of gRPC alone; undefined: none. */
+  readonly grpcPort: number | undefined;
   readonly dataDir: string;
   readonly cacheDir: string;
   readonly adminKey: string | undefined;
@@ -164,6 +169,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return {
     host: set.SLUICE_HOST,
     port: set.SLUICE_PORT,
+    grpcPort: set.SLUICE_GRPC_PORT,
     dataDir,
     cacheDir: folder(set.SLUICE_CACHE_DIR),
     adminKey: set.SLUICE_ADMIN_KEY,

@@ -1,5 +1,5 @@
 /** The gateway program: the HTTP door, its routing table, and the fleet of this machine. */
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import { systemClock } from '../clock.js';
@@ -12,7 +12,10 @@ import { Statistics } from '../core/inference/statistics.js';
 import { AppError, messageOf } from '../errors.js';
 import { createApp } from '../gateway/app.js';
 import { createDataPlane } from '../gateway/data-plane/data-plane.js';
+import { createGrpcDoor } from '../gateway/data-plane/grpc-door.js';
 import { isDataPath } from '../gateway/data-plane/paths.js';
+import { createPlane } from '../gateway/data-plane/plane.js';
+import { GrpcConnections } from '../gateway/grpc/connections.js';
 import { createFront } from '../gateway/http/front.js';
 import { Notifications } from '../gateway/notifications.js';
 import type { Services } from '../gateway/services.js';
@@ -103,7 +106,10 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     onWritten: (endpoint, count) => metrics.payloadLogWritten.inc({ endpoint }, count),
     onDropped: (endpoint, reason, count) => metrics.payloadLogDropped.inc({ endpoint, reason }, count),
   });
-  const routing = new RoutingTable((endpointId, route) => (route ? fleet.sync(route) : fleet.forget(endpointId)));
+  const routing = new RoutingTable((endpointId, route) => {
+    if (route && !route.suspended) fleet.sync(route);
+    else fleet.forget(endpointId);
+  });
   const keys = new KeyTable();
   const statistics = new Statistics(id);
   const notifications = new Notifications();
@@ -170,24 +176,26 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
   const rereading = setInterval(() => attempt('reading the routing', reload()), 30_000);
 
   const app = createApp(services);
+  const plane = createPlane(services);
+  const grpc = new GrpcConnections({
+    maxMessageBytes: config.limits.bodyBytes,
+    onCall: createGrpcDoor(plane),
+    onFault: (error, requestId) => log.error('a gRPC call failed', { requestId, error }),
+  });
   const { server, close } = createFront({
     takes: isDataPath,
-    dataPlane: createDataPlane(services),
+    grpc,
+    dataPlane: createDataPlane(plane),
     control: getRequestListener(app.fetch, { overrideGlobalObjects: false }),
     maxConnections: config.limits.maxConnections,
     bodyTimeoutMs: config.limits.predictTimeoutMs,
     // event streams send a heartbeat, uploads and predictions have limits of their own
     idleMs: Math.max(IDLE_LINE_MS, config.limits.predictTimeoutMs + 30_000),
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) =>
-      reject(new AppError('invalid', `cannot listen on ${config.host}:${config.port}: ${error.message}`)),
-    );
-    server.listen(config.port, config.host, resolve);
-  });
-  const { address, port, family } = server.address() as AddressInfo;
-  const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
-  log.info('gateway listening', { url, gateway: id });
+  const url = `http://${await listenOn(server, config.host, config.port)}`;
+  const grpcServer = config.grpcPort === undefined ? undefined : grpc.listener(config.limits.maxConnections);
+  const grpcAddress = grpcServer && (await listenOn(grpcServer, config.host, config.grpcPort ?? 0));
+  log.info('gateway listening', { url, gateway: id, ...(grpcAddress ? { grpc: grpcAddress } : {}) });
 
   return {
     url,
@@ -196,6 +204,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
       clearInterval(flushing);
       clearInterval(rereading);
       preparation.close();
+      grpcServer?.close();
       await close(Math.min(config.limits.drainMs, CUT_MS));
       await Promise.all([fleet.close(), payloadLog.close(Math.min(config.limits.drainMs, RECORDS_MS))]);
       await services.sandbox.close();
@@ -204,4 +213,16 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
       await database.close();
     },
   };
+}
+
+/** Listens; resolves to the address, with the port that was taken. */
+async function listenOn(server: Server, host: string, wanted: number): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(new AppError('invalid', `cannot listen on ${host}:${wanted}: ${error.message}`)),
+    );
+    server.listen(wanted, host, resolve);
+  });
+  const { address, port, family } = server.address() as AddressInfo;
+  return `${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }

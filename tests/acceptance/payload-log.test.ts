@@ -9,9 +9,12 @@ import { inSample } from '../../src/core/payload-log/sampling.js';
 import { openFiles } from '../../src/platform/blobs/open.js';
 import { freePort } from '../../src/platform/free-port.js';
 import { createPayloadReader } from '../../src/platform/payload-log/read.js';
+import { writeModelInferRequest } from '../../src/protocol/grpc/infer-request.js';
+import { tensorFromBytes } from '../../src/protocol/tensor.js';
 import { eventually } from '../support/children.js';
 import { eventServer, type TakenEvent } from '../support/event-server.js';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway-process.js';
+import { call, prefixed, session } from '../support/grpc-client.js';
 import { modelPath } from '../support/runtime.js';
 
 let gateway: GatewayProcess;
@@ -144,6 +147,29 @@ describe('the payload log of a gateway', () => {
     expect(response?.body).toEqual(good.body);
     expect(response?.headers['ce-jsonbytes']).toBe(String(good.body.length - 8));
     expect(eventOf(server.taken, bad.id, 'response')?.headers['ce-status']).toBe('400');
+  });
+
+  it('records predictions by gRPC as their messages, each of a stream under an id of its own', async () => {
+    const server = await eventServer();
+    await serve('by-grpc', { sink: { kind: 'http', url: server.url } });
+    const inputs = ['a', 'b'].map((name) => tensorFromBytes(name, 'FP32', [1, 2], Buffer.alloc(8)));
+    const request = { id: undefined, parameters: {}, inputs, outputs: undefined };
+    const message = Buffer.concat(writeModelInferRequest({ modelName: 'by-grpc', modelVersion: undefined }, request));
+    const client = session(Number(new URL(gateway.url).port));
+    const headers = { authorization: `Bearer ${gateway.key}`, 'x-request-id': 'unary' };
+    const service = '/inference.GRPCInferenceService';
+    const answer = await call(client, `${service}/ModelInfer`, prefixed(message), headers);
+    expect(answer.status).toBe('0');
+    await eventually(() => server.taken.length === 2);
+    const [asked, answered] = [eventOf(server.taken, 'unary', 'request'), eventOf(server.taken, 'unary', 'response')];
+    expect(asked?.headers['content-type']).toBe('application/x-protobuf');
+    expect(asked?.body).toEqual(message);
+    expect(answered?.body).toEqual(answer.messages[0]?.bytes);
+    const stream = { ...headers, 'x-request-id': 'stream' };
+    await call(client, `${service}/ModelStreamInfer`, Buffer.concat([prefixed(message), prefixed(message)]), stream);
+    await eventually(() => server.taken.length === 6);
+    const ids = server.taken.slice(2).map((event) => event.headers['ce-id']);
+    expect(ids.sort()).toEqual(['stream/0', 'stream/0', 'stream/1', 'stream/1']);
   });
 
   it('records the requests of the sample, and both of each', async () => {

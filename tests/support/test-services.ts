@@ -126,6 +126,7 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
       lease: () => {
         throw new Error('nothing is served here');
       },
+      replicas: () => [],
       status: () => gateway.statuses,
       close: async () => {},
     },

@@ -41,6 +41,7 @@ const SCALING: Fields = {
   scaleDownDelaySec: leaf,
   scaleToZeroGraceSec: leaf,
   queueTimeoutSec: leaf,
+  maxQueueDelayMs: leaf,
   threads: leaf,
 };
 

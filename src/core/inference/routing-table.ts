@@ -3,6 +3,7 @@
  * reads the table with two look-ups and never waits for the database, unless it would be refused.
  */
 import type { Selectable } from 'kysely';
+import { SCALING_DEFAULTS } from '../endpoints/endpoint.js';
 import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
 import { DEFAULT_RESPONSE_CACHE } from './response-cache/settings.js';
@@ -168,8 +169,8 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
         artifact: row.artifact,
         framework: row.framework,
         signature: row.signature,
-        scaling: row.scaling,
         // rows of before there were such settings have none
+        scaling: { ...SCALING_DEFAULTS, ...row.scaling },
         runtime: { ...DEFAULT_RUNTIME, ...row.runtime },
         server: row.server ?? undefined,
         warmUntilMs: row.warm_until?.getTime() ?? 0,

@@ -28,8 +28,8 @@ function memoryLog(room = Number.POSITIVE_INFINITY) {
   return { log, records, drops, kept: () => kept };
 }
 
+const CALL_HEADERS = { 'content-type': 'application/json' };
 const HEADERS: Record<string, string> = {
-  'content-type': 'application/json',
   'x-user': 'ada',
   authorization: 'Bearer secret',
 };
@@ -64,13 +64,10 @@ function bench(settings: object, more: Partial<LoggedPrediction> = {}, room?: nu
     endpoint,
     revision,
     source: { header: (name) => HEADERS[name] },
-    traceParent: undefined,
-    arrivedMs: 1000,
-    body: Buffer.from('{"q":1}'),
-    streamed: false,
+    call: { method: 'POST', path: '/', headers: CALL_HEADERS, body: Buffer.from('{"q":1}') },
     ...more,
   };
-  const exchange = logged(memory.log, prediction, handler, (given) => {
+  const exchange = logged({ log: memory.log, nowMs: 1000 }, prediction, handler, (given) => {
     reply = given;
     return inner;
   });
@@ -135,7 +132,9 @@ describe('a recorded prediction', () => {
   });
 
   it('drops a request whose body is streamed', () => {
-    const { records, drops, reply } = bench({}, { streamed: true, body: Buffer.alloc(0) });
+    const rest = { read: () => {}, pause: () => {}, resume: () => {} };
+    const call = { method: 'POST', path: '/', headers: {}, body: Buffer.alloc(0), rest };
+    const { records, drops, reply } = bench({}, { call });
     reply.onReply(plain, Buffer.from('ok'));
     expect(texts(records)).toEqual(['response ok']);
     expect(drops).toEqual(['too_large']);

@@ -1,7 +1,7 @@
 /** Records a prediction that is in the sample: stands between the one who asked and whoever answers, and changes nothing. */
 import type { AppError } from '../../errors.js';
 import { HEADER_LENGTH } from '../../protocol/v2-json.js';
-import type { Exchange, ReplyHandler, ReplyHead } from '../inference/forward.js';
+import type { Call, Exchange, ReplyHandler, ReplyHead } from '../inference/forward.js';
 import type { EndpointRoute, RevisionRoute } from '../inference/route.js';
 import type { PayloadLog } from './payload-log.js';
 import { type Destination, type DropReason, type PayloadRecord, type PredictionFacts, targetOf } from './record.js';
@@ -13,26 +13,27 @@ export interface LoggedPrediction {
   readonly id: string;
   readonly endpoint: EndpointRoute;
   readonly revision: RevisionRoute;
-  /** Where to look the request's headers up, by their lower-case names. */
+  readonly call: Call;
+  /** Where to look the request's own headers up, by their lower-case names. */
   readonly source: { header(name: string): string | undefined };
-  readonly traceParent: string | undefined;
-  /** In milliseconds since the epoch. */
-  readonly arrivedMs: number;
-  readonly body: Buffer;
-  /** The body goes on piece by piece: it is too large to be recorded. */
-  readonly streamed: boolean;
+}
+
+/** Where to record, and what time it is, in milliseconds since the epoch. */
+export interface LogContext {
+  readonly log: PayloadLog;
+  readonly nowMs: number;
 }
 
 /** Starts a prediction, and records it where its endpoint's settings say so. */
 export function logged(
-  log: PayloadLog,
+  context: LogContext,
   prediction: LoggedPrediction,
   handler: ReplyHandler,
   start: (handler: ReplyHandler) => Exchange,
 ): Exchange {
   const settings = prediction.endpoint.payloadLog;
   if (settings === undefined || !inSample(prediction.id, settings.rate)) return start(handler);
-  return new Tap(log, settings, prediction, handler).begin(start);
+  return new Tap(context, settings, prediction, handler).begin(start);
 }
 
 /** What a record says of its body. */
@@ -40,6 +41,7 @@ type BodyFacts = Pick<PayloadRecord, 'kind' | 'timeMs' | 'status' | 'latencyMs' 
 
 /** One object for all roles, because there is one for every recorded prediction. Whoever waits is served first. */
 class Tap implements ReplyHandler, Exchange {
+  private readonly log: PayloadLog;
   private readonly to: Destination;
   private readonly facts: PredictionFacts;
   private readonly began = performance.now();
@@ -48,12 +50,13 @@ class Tap implements ReplyHandler, Exchange {
   private answer: { readonly head: BodyFacts; readonly pieces: Uint8Array[]; bytes: number } | undefined;
 
   constructor(
-    private readonly log: PayloadLog,
+    private readonly context: LogContext,
     private readonly settings: PayloadLogSettings,
     private readonly prediction: LoggedPrediction,
     private readonly handler: ReplyHandler,
   ) {
-    const { id, endpoint, revision, traceParent } = prediction;
+    const { id, endpoint, revision, call } = prediction;
+    this.log = context.log;
     this.to = { project: endpoint.project, endpoint: endpoint.name, sink: settings.sink };
     this.facts = {
       id,
@@ -63,7 +66,7 @@ class Tap implements ReplyHandler, Exchange {
       modelVersion: revision.modelVersion,
       target: targetOf(endpoint, revision),
       headers: this.namedHeaders(),
-      traceParent,
+      traceParent: call.trace,
     };
   }
 
@@ -79,7 +82,7 @@ class Tap implements ReplyHandler, Exchange {
     const latencyMs = performance.now() - this.began;
     const facts: BodyFacts = {
       kind: 'response',
-      timeMs: this.prediction.arrivedMs + latencyMs,
+      timeMs: this.context.nowMs + latencyMs,
       status: head.status,
       latencyMs,
       contentType: head.headers['content-type'],
@@ -122,12 +125,13 @@ class Tap implements ReplyHandler, Exchange {
   }
 
   private recordRequest(): void {
-    const { source, arrivedMs, body, streamed } = this.prediction;
-    if (streamed) this.log.drop(this.to, [], 'too_large');
+    const { headers, body, rest } = this.prediction.call;
+    // what is passed on piece by piece is too large to be held
+    if (rest) this.log.drop(this.to, [], 'too_large');
     else {
-      const jsonBytes = count(source.header(HEADER_LENGTH));
-      const contentType = source.header('content-type');
-      this.record({ kind: 'request', timeMs: arrivedMs, contentType, jsonBytes }, body);
+      const jsonBytes = count(headers[HEADER_LENGTH]);
+      const contentType = headers['content-type'];
+      this.record({ kind: 'request', timeMs: this.context.nowMs, contentType, jsonBytes }, body);
     }
   }
 
