@@ -7,6 +7,7 @@ import type { Clock } from '../../clock.js';
 import type { SharedCache } from '../../core/inference/response-cache/shared-cache.js';
 import { messageOf } from '../../errors.js';
 import type { Log } from '../../log.js';
+import { RECONNECT } from '../redis-reconnect.js';
 import { Circuit } from './circuit.js';
 
 export interface RedisCacheOptions {
@@ -29,13 +30,6 @@ const BUDGET_MS = 50;
 /** Values that are being sent: more is not kept, rather than held in memory for a Redis that does not take it. */
 const MAX_SENDING_BYTES = 16 * 2 ** 20;
 const MAX_ASKING = 1000;
-/** Reconnects for ever, quickly at first. */
-const RECONNECT = {
-  retryStrategy: (times: number) => Math.min(2_000, 50 * 2 ** Math.min(times, 10)),
-  connectTimeout: 2_000,
-  keepAlive: 5_000,
-};
-
 /** Opens it; the connection is made meanwhile. */
 export async function openRedisCache(options: RedisCacheOptions): Promise<RedisCache> {
   const { Redis } = await import('ioredis');
