@@ -1,5 +1,5 @@
 /** What the gateway measures, as a typed record made once and passed in. Names and labels are documented in docs/metrics.md. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { CellCounter, CellHistogram } from './metric-cells.js';
 
 /** Seconds. From a tenth of a millisecond, where small models answer, to the time limit of large ones. */
@@ -8,7 +8,10 @@ const LATENCY_BUCKETS = [
 ];
 
 export interface GatewayMetrics {
-  readonly registry: Registry;
+  /** All of them in the Prometheus text format. */
+  print(): Promise<PrintedMetrics>;
+  /** The same in data, which several processes can be added up from. */
+  json(): Promise<object[]>;
   /** Predictions answered, by endpoint, revision and status class (2xx, 4xx, 5xx). */
   readonly predictions: CellCounter<'endpoint' | 'revision' | 'status'>;
   /** From the request's arrival to its answer, waiting included. */
@@ -29,6 +32,12 @@ export interface GatewayMetrics {
   readonly coldStart: Histogram<'endpoint' | 'revision' | 'phase'>;
 }
 
+/** A page for a scraper. */
+export interface PrintedMetrics {
+  readonly contentType: string;
+  readonly text: string;
+}
+
 /** What the gauges read at each scrape. */
 export interface FleetReading {
   readonly endpoint: string;
@@ -40,14 +49,17 @@ export interface FleetReading {
 }
 
 /** `readFleet` is called at each scrape. */
-export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): GatewayMetrics {
+export function createGatewayMetrics(
+  readFleet: () => readonly FleetReading[] | Promise<readonly FleetReading[]>,
+): GatewayMetrics {
   const registry = new Registry();
   // its default of 10 ms wakes an idle process a hundred times a second
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
   const registers = [registry];
   const of = ['endpoint', 'revision'] as const;
   return {
-    registry,
+    print: () => printed(registry),
+    json: () => registry.getMetricsAsJSON(),
     predictions: new CellCounter({
       name: 'sluice_predictions_total',
       help: 'Predictions answered.',
@@ -70,9 +82,10 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
       help: 'Model servers by state.',
       labelNames: [...of, 'state'],
       registers,
-      collect() {
+      async collect() {
+        const readings = await readFleet();
         this.reset();
-        for (const { endpoint, revision, ready, starting } of readFleet()) {
+        for (const { endpoint, revision, ready, starting } of readings) {
           this.set({ endpoint, revision, state: 'ready' }, ready);
           this.set({ endpoint, revision, state: 'starting' }, starting);
         }
@@ -83,9 +96,10 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
       help: 'Predictions being answered by a replica.',
       labelNames: [...of],
       registers,
-      collect() {
+      async collect() {
+        const readings = await readFleet();
         this.reset();
-        for (const { endpoint, revision, busy } of readFleet()) this.set({ endpoint, revision }, busy);
+        for (const { endpoint, revision, busy } of readings) this.set({ endpoint, revision }, busy);
       },
     }),
     waiting: new Gauge({
@@ -93,9 +107,10 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
       help: 'Predictions that wait for a replica.',
       labelNames: [...of],
       registers,
-      collect() {
+      async collect() {
+        const readings = await readFleet();
         this.reset();
-        for (const { endpoint, revision, waiting } of readFleet()) this.set({ endpoint, revision }, waiting);
+        for (const { endpoint, revision, waiting } of readings) this.set({ endpoint, revision }, waiting);
       },
     }),
     payloadLogWritten: new Counter({
@@ -120,44 +135,11 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
   };
 }
 
-/** What response caches count. */
-export interface ResponseCacheMetrics {
-  /** Answers that were kept from before, in this gateway's memory or in the cache it shares. */
-  readonly hits: CellCounter<'endpoint' | 'level'>;
-  readonly misses: CellCounter<'endpoint'>;
-  readonly coalesced: CellCounter<'endpoint'>;
+async function printed(registry: Registry): Promise<PrintedMetrics> {
+  return { contentType: registry.contentType, text: await registry.metrics() };
 }
 
-/** `readBytes` is called at each scrape. */
-export function createResponseCacheMetrics(
-  registry: Registry,
-  readBytes: () => Iterable<{ readonly endpoint: string; readonly bytes: number }>,
-): ResponseCacheMetrics {
-  new Gauge({
-    name: 'sluice_response_cache_bytes',
-    help: 'Memory of answers that are kept.',
-    labelNames: ['endpoint'],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const { endpoint, bytes } of readBytes()) this.set({ endpoint }, bytes);
-    },
-  });
-  return {
-    hits: new CellCounter({
-      name: 'sluice_response_cache_hits_total',
-      help: 'Requests answered from what was kept.',
-      labelNames: ['endpoint', 'level'],
-    }).registerIn(registry),
-    misses: new CellCounter({
-      name: 'sluice_response_cache_misses_total',
-      help: 'Requests that went to the model.',
-      labelNames: ['endpoint'],
-    }).registerIn(registry),
-    coalesced: new CellCounter({
-      name: 'sluice_response_cache_coalesced_total',
-      help: 'Requests answered with another equal one.',
-      labelNames: ['endpoint'],
-    }).registerIn(registry),
-  };
+/** One page of what several processes measured: counters and histograms added up, gauges too. */
+export function addMetrics(parts: readonly object[][]): Promise<PrintedMetrics> {
+  return printed(AggregatorRegistry.aggregate([...parts]));
 }

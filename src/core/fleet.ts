@@ -36,9 +36,9 @@ export interface Fleet {
    */
   lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting;
   /** The replicas of a revision that answer now; none of them is given a request because of that. */
-  replicas(revision: RevisionRoute): readonly PooledReplica[];
+  replicas(revision: RevisionRoute): readonly PooledReplica[] | Promise<readonly PooledReplica[]>;
   /** Every revision that has replicas or requests. */
-  status(): RevisionStatus[];
+  status(): RevisionStatus[] | Promise<RevisionStatus[]>;
   /** Drains and ends everything. */
   close(): Promise<void>;
 }

@@ -6,6 +6,7 @@ import { ask } from '../../src/core/inference/forward.js';
 import type { Lease, LeaseWaiter, Waiting } from '../../src/core/inference/pool.js';
 import type { RevisionRoute } from '../../src/core/inference/route.js';
 import type { AppError } from '../../src/errors.js';
+import type { ProcessFleet } from '../../src/platform/fleet/process-fleet.js';
 import { createSandbox } from '../../src/platform/fleet/sandbox.js';
 import { isRunning } from '../../src/platform/processes.js';
 import { bundle } from '../support/bundle.js';
@@ -35,7 +36,7 @@ function bench(options: Parameters<typeof makeFleet>[0] = {}): FleetBench {
 }
 
 const patient = { timeoutMs: 50_000, idempotent: true };
-const pids = (fleet: Fleet) =>
+const pids = (fleet: ProcessFleet) =>
   fleet
     .status()
     .flatMap(({ replicas }) => replicas.flatMap(({ pid, state }) => (pid && state === 'ready' ? [pid] : [])));

@@ -120,6 +120,7 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
     payloadLog: NO_PAYLOAD_LOG,
     statistics: new Statistics('test'),
     metrics: createGatewayMetrics(() => gateway.statuses),
+    printMetrics: () => services.metrics.print(),
     fleet: {
       sync: () => {},
       forget: () => {},

@@ -7,7 +7,8 @@ import { type Lease, type PooledReplica, type PoolOptions, ReplicaPool } from '.
 const forward = () => {
   throw new Error('nobody forwards here');
 };
-const replica = (id: string, slots: number): PooledReplica => ({ id, slots, forward });
+const address = { kind: 'socket', path: '' } as const;
+const replica = (id: string, slots: number): PooledReplica => ({ id, slots, address, forward });
 
 function pool(options: Partial<Pick<PoolOptions, 'queueLimit' | 'queueTimeoutMs' | 'onAnswer'>> = {}) {
   const demand = { now: 0, least: 0 };

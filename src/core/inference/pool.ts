@@ -7,10 +7,16 @@ import { AppError } from '../../errors.js';
 import type { Answered } from './admission.js';
 import type { Forward } from './forward.js';
 
+/** Where a replica takes requests: frames on a Unix socket, or HTTP. */
+export type ReplicaAddress =
+  | { readonly kind: 'socket'; readonly path: string }
+  | { readonly kind: 'http'; readonly url: string; readonly maxConnections: number };
+
 export interface PooledReplica {
   readonly id: string;
   /** Requests it takes at once. */
   readonly slots: number;
+  readonly address: ReplicaAddress;
   readonly forward: Forward;
 }
 

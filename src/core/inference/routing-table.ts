@@ -30,6 +30,12 @@ export class RoutingTable {
     return this.byName.get(`${project}/${name}`);
   }
 
+  /** A revision by its key. */
+  revision(key: string): RevisionRoute | undefined {
+    const [id = '', number = ''] = key.split('/');
+    return this.byId.get(id)?.revisions.get(Number(number));
+  }
+
   all(): IterableIterator<EndpointRoute> {
     return this.byId.values();
   }

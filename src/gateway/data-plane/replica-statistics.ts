@@ -14,7 +14,7 @@ export async function statisticsOf(
   endpoint: EndpointRoute,
   revision: RevisionRoute,
 ): Promise<ModelStatistics> {
-  const replicas = fleet.replicas(revision);
+  const replicas = await fleet.replicas(revision);
   const parts = await Promise.all(replicas.map((replica) => askReplica(replica, modelNameOf(revision))));
   return addStatistics(endpoint.name, String(revision.number), parts.flat());
 }

@@ -217,7 +217,8 @@ export class ManagedRevision {
       this.problem = undefined;
       if (this.pool.ready === 0 && this.pool.waiting > 0)
         this.options.onColdStart(this.route, clock.now() - began, phases);
-      this.pool.add({ id: replica.id, slots: this.route.scaling.concurrency, forward: server.forward });
+      const { forward, address } = server;
+      this.pool.add({ id: replica.id, slots: this.route.scaling.concurrency, forward, address });
       log.info('replica ready', {
         endpoint: this.route.endpoint,
         revision: this.route.number,

@@ -61,6 +61,11 @@ export class ProcessFleet implements Fleet {
   }
 
   replicas({ key }: RevisionRoute): readonly PooledReplica[] {
+    return this.replicasOf(key);
+  }
+
+  /** By the revision's key. */
+  replicasOf(key: string): readonly PooledReplica[] {
     return this.revisions.get(key)?.ready ?? [];
   }
 

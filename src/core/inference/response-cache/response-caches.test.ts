@@ -1,7 +1,7 @@
 import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 import { endpointOf, revisionOf } from '../../../../tests/support/fleet-bench.js';
-import { createResponseCacheMetrics } from '../../../metrics.js';
+import { createResponseCacheMetrics } from '../../../response-cache-metrics.js';
 import { ResponseCaches } from './response-caches.js';
 import { responseCacheSchema } from './settings.js';
 

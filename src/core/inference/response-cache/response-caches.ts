@@ -1,4 +1,4 @@
-import type { ResponseCacheMetrics } from '../../../metrics.js';
+import type { ResponseCacheMetrics } from '../../../response-cache-metrics.js';
 import type { EndpointRoute } from '../route.js';
 import { type CacheCounters, EndpointCache } from './endpoint-cache.js';
 import type { SharedCache } from './shared-cache.js';

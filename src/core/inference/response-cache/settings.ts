@@ -16,7 +16,7 @@ export const responseCacheSchema = z
       .min(64 * 1024)
       .max(16 * 2 ** 30)
       .default(64 * 2 ** 20)
-      .describe('Most memory that the answers take in each gateway, bookkeeping included, in bytes.'),
+      .describe('Most memory that the answers take in each gateway process, bookkeeping included, in bytes.'),
     maxEntryBytes: z
       .number()
       .int()
