@@ -21,6 +21,10 @@ export interface GatewayMetrics {
   readonly replicas: Gauge<'endpoint' | 'revision' | 'state'>;
   readonly inFlight: Gauge<'endpoint' | 'revision'>;
   readonly waiting: Gauge<'endpoint' | 'revision'>;
+  /** Records of the payload log that its sink took. */
+  readonly payloadLogWritten: Counter<'endpoint'>;
+  /** Records of the payload log that nobody has, by reason: buffer_full, too_large, sink_failed, stopped. */
+  readonly payloadLogDropped: Counter<'endpoint' | 'reason'>;
   /**
    * Of starts that requests waited for. Phases: wait (from the first request that found no replica to the replica's
    * readiness), and what that was made of: fetch, process, library, load, warmup.
@@ -108,6 +112,18 @@ export function createGatewayMetrics(
         this.reset();
         for (const { endpoint, revision, waiting } of readings) this.set({ endpoint, revision }, waiting);
       },
+    }),
+    payloadLogWritten: new Counter({
+      name: 'sluice_payload_log_written_total',
+      help: 'Requests and answers that were recorded.',
+      labelNames: ['endpoint'],
+      registers,
+    }),
+    payloadLogDropped: new Counter({
+      name: 'sluice_payload_log_dropped_total',
+      help: 'Requests and answers of the sample that were not recorded.',
+      labelNames: ['endpoint', 'reason'],
+      registers,
     }),
     coldStart: new Histogram({
       name: 'sluice_cold_start_seconds',

@@ -19,22 +19,26 @@ import { createFront } from '../gateway/http/front.js';
 import { Notifications } from '../gateway/notifications.js';
 import type { Services } from '../gateway/services.js';
 import type { Log } from '../log.js';
-import { createGatewayMetrics, type PrintedMetrics } from '../metrics.js';
+import { createGatewayMetrics, type GatewayMetrics, type PrintedMetrics } from '../metrics.js';
 import { openBlobs } from '../platform/blobs/open.js';
 import { migrate } from '../platform/db/migrate.js';
 import { openDatabase } from '../platform/db/open.js';
 import { createSandbox } from '../platform/fleet/sandbox.js';
+import { PayloadLogThread } from '../platform/payload-log/payload-log-thread.js';
 import { openQueue } from '../platform/queue/open.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
 import { follow } from './follow.js';
 import { type LocalFleetOptions, openLocalFleet } from './local-fleet.js';
 import { openModelServers } from './model-servers.js';
+import { program } from './paths.js';
 
 const DATABASE_WAIT_MS = 60_000;
 const IDLE_LINE_MS = 120_000;
 /** How long a stop waits for requests in flight before it cuts them (event streams among them). */
 const CUT_MS = 5000;
+/** How long a stop waits for what is recorded to be written. */
+const RECORDS_MS = 5000;
 
 export interface Gateway {
   readonly url: string;
@@ -72,6 +76,7 @@ export async function startGateway(
   const metrics = createGatewayMetrics(() => (shared.printMetrics ? [] : fleet.status()));
   const shared: GatewayFleet = openFleet({ config, servers, db, id, metrics: () => metrics, clock, log });
   const { fleet } = shared;
+  const payloadLog = openPayloadLog(config, metrics, log);
   const routing = new RoutingTable((endpointId, route) => {
     if (route && !route.suspended) fleet.sync(route);
     else fleet.forget(endpointId);
@@ -93,6 +98,7 @@ export async function startGateway(
     routing,
     statistics,
     metrics,
+    payloadLog,
     printMetrics: () => shared.printMetrics?.() ?? metrics.print(),
     notifications,
     limits: config.limits,
@@ -124,13 +130,24 @@ export async function startGateway(
       clearInterval(flushing);
       servers.close();
       await doors.close(Math.min(config.limits.drainMs, CUT_MS));
-      await shared.close();
+      await Promise.all([shared.close(), payloadLog.close(Math.min(config.limits.drainMs, RECORDS_MS))]);
       await services.sandbox.close();
       await Promise.allSettled([statistics.flush(db, clock.now(), true), following.close()]);
       await queue.close();
       await database.close();
     },
   };
+}
+
+function openPayloadLog(config: Config, metrics: GatewayMetrics, log: Log): PayloadLogThread {
+  return new PayloadLogThread({
+    script: program('payload-log'),
+    thread: { blobsUrl: config.blobsUrl, blobs: blobsOptions(config), log: config.log },
+    bufferBytes: config.payloadLogBufferBytes / config.gatewayProcesses,
+    log,
+    onWritten: (endpoint, count) => metrics.payloadLogWritten.inc({ endpoint }, count),
+    onDropped: (endpoint, reason, count) => metrics.payloadLogDropped.inc({ endpoint, reason }, count),
+  });
 }
 
 /** Of all processes of one gateway together. */

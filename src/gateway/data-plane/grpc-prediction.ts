@@ -1,6 +1,5 @@
 /** A prediction that came as a message of the gRPC service, from its routing to the message that answers it. */
 import type { Exchange, ReplyHandler, ReplyHead } from '../../core/inference/forward.js';
-import { predict } from '../../core/inference/predict.js';
 import { AppError, asAppError, WIRE } from '../../errors.js';
 import { PROTOBUF_HEADERS } from '../../protocol/codecs/grpc.js';
 import { peekModelName } from '../../protocol/grpc/infer-request.js';
@@ -10,6 +9,7 @@ import type { RevisionMeter } from './meters.js';
 import { type Destination, type HeaderSource, type Plane, route } from './plane.js';
 import { refuseOtherProtocol } from './protocols.js';
 import { errorOfReply } from './reply-error.js';
+import { startPrediction } from './start-prediction.js';
 import { type Transcoded, transcode } from './transcode.js';
 
 /** Who asked. Hears of one end: `answered`, `failed`, or `begins`, pieces, and `ends`. */
@@ -39,6 +39,7 @@ export class GrpcPrediction implements ReplyHandler {
     private readonly plane: Plane,
     private readonly source: HeaderSource,
     private readonly asker: GrpcAsker,
+    private readonly id: string,
   ) {}
 
   /** Sends a request where it goes; `timeoutMs`: how long its answer is of use. */
@@ -98,7 +99,7 @@ export class GrpcPrediction implements ReplyHandler {
     this.asker.failed(error);
   }
 
-  private send({ revision }: Destination, message: Buffer, timeoutMs: number): void {
+  private send({ endpoint, revision }: Destination, message: Buffer, timeoutMs: number): void {
     if (this.cancelled) return;
     if (revision.server) {
       refuseOtherProtocol(revision.server, 'infer');
@@ -112,7 +113,8 @@ export class GrpcPrediction implements ReplyHandler {
     this.began = performance.now();
     const call = { method: 'POST', path, headers, body, trace };
     const options = { timeoutMs, idempotent: this.source.header('sluice-idempotent') !== 'false' };
-    this.exchange = predict(this.plane.services.fleet, { revision, call }, options, this);
+    const asked = { id: this.id, endpoint, revision, call, source: this.source };
+    this.exchange = startPrediction(this.plane.services, asked, options, this);
   }
 
   private whole(body: Buffer): void {

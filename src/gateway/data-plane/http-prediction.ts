@@ -1,6 +1,5 @@
 /** A prediction over HTTP, from its routing to the last byte of its answer. */
 import type { BodyStream, Exchange, ReplyHandler, ReplyHead } from '../../core/inference/forward.js';
-import { predict } from '../../core/inference/predict.js';
 import { AppError, messageOf, WIRE } from '../../errors.js';
 import { type AnswerBody, answerBody } from '../http/answer-body.js';
 import { limited, timed, tooLarge, unpacked } from '../http/body.js';
@@ -16,6 +15,7 @@ import type { RevisionMeter } from './meters.js';
 import type { Dialect, InferPath, Verb } from './paths.js';
 import { type Destination, type Plane, route } from './plane.js';
 import { refuseOtherProtocol } from './protocols.js';
+import { startPrediction } from './start-prediction.js';
 
 /** Takes a prediction over; the exchange is answered, whatever happens. */
 export function predictOverHttp(plane: Plane, exchange: HttpExchange, path: InferPath, id: string): void {
@@ -151,7 +151,7 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
     const { destination, exchange, meter } = this;
     const { verb } = this.question;
     if (this.clientGone || !destination || !meter) return;
-    const { revision } = destination;
+    const { endpoint, revision } = destination;
     // a client's slow line is no fault of the revision
     this.began = performance.now();
     const call = {
@@ -166,7 +166,8 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
       timeoutMs: this.timeoutMs(),
       idempotent: exchange.header('sluice-idempotent') !== 'false',
     };
-    this.prediction = predict(this.plane.services.fleet, { revision, call }, options, this);
+    const asked = { id: this.question.id, endpoint, revision, call, source: exchange };
+    this.prediction = startPrediction(this.plane.services, asked, options, this);
   }
 
   /** A body that comes piece by piece begins to be answered when its last piece has come. */
