@@ -1,6 +1,7 @@
 /** What the gateway measures, as a typed record made once and passed in. Names and labels are documented in docs/metrics.md. */
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { CellCounter, CellHistogram } from './metric-cells.js';
+import { type CacheReading, createResponseCacheMetrics, type ResponseCacheMetrics } from './response-cache-metrics.js';
 
 /** Seconds. From a tenth of a millisecond, where small models answer, to the time limit of large ones. */
 const LATENCY_BUCKETS = [
@@ -8,6 +9,7 @@ const LATENCY_BUCKETS = [
 ];
 
 export interface GatewayMetrics {
+  readonly responseCache: ResponseCacheMetrics;
   /** All of them in the Prometheus text format. */
   print(): Promise<PrintedMetrics>;
   /** The same in data, which several processes can be added up from. */
@@ -48,16 +50,20 @@ export interface FleetReading {
   readonly waiting: number;
 }
 
-/** `readFleet` is called at each scrape. */
-export function createGatewayMetrics(
-  readFleet: () => readonly FleetReading[] | Promise<readonly FleetReading[]>,
-): GatewayMetrics {
+/** What is read anew at each scrape. */
+export interface MetricReaders {
+  fleet(): readonly FleetReading[] | Promise<readonly FleetReading[]>;
+  responseCaches(): Iterable<CacheReading>;
+}
+
+export function createGatewayMetrics(read: MetricReaders): GatewayMetrics {
   const registry = new Registry();
   // its default of 10 ms wakes an idle process a hundred times a second
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
   const registers = [registry];
   const of = ['endpoint', 'revision'] as const;
   return {
+    responseCache: createResponseCacheMetrics(registry, read.responseCaches),
     print: () => printed(registry),
     json: () => registry.getMetricsAsJSON(),
     predictions: new CellCounter({
@@ -83,7 +89,7 @@ export function createGatewayMetrics(
       labelNames: [...of, 'state'],
       registers,
       async collect() {
-        const readings = await readFleet();
+        const readings = await read.fleet();
         this.reset();
         for (const { endpoint, revision, ready, starting } of readings) {
           this.set({ endpoint, revision, state: 'ready' }, ready);
@@ -97,7 +103,7 @@ export function createGatewayMetrics(
       labelNames: [...of],
       registers,
       async collect() {
-        const readings = await readFleet();
+        const readings = await read.fleet();
         this.reset();
         for (const { endpoint, revision, busy } of readings) this.set({ endpoint, revision }, busy);
       },
@@ -108,7 +114,7 @@ export function createGatewayMetrics(
       labelNames: [...of],
       registers,
       async collect() {
-        const readings = await readFleet();
+        const readings = await read.fleet();
         this.reset();
         for (const { endpoint, revision, waiting } of readings) this.set({ endpoint, revision }, waiting);
       },

@@ -9,10 +9,16 @@ export interface ResponseCacheMetrics {
   readonly coalesced: CellCounter<'endpoint'>;
 }
 
+/** What the gauge reads at each scrape. */
+export interface CacheReading {
+  readonly endpoint: string;
+  readonly bytes: number;
+}
+
 /** `readBytes` is called at each scrape. */
 export function createResponseCacheMetrics(
   registry: Registry,
-  readBytes: () => Iterable<{ readonly endpoint: string; readonly bytes: number }>,
+  readBytes: () => Iterable<CacheReading>,
 ): ResponseCacheMetrics {
   new Gauge({
     name: 'sluice_response_cache_bytes',

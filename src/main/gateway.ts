@@ -6,6 +6,7 @@ import type { Config } from '../config.js';
 import { ensureAdminKey, KeyTable } from '../core/access/store.js';
 import type { Fleet } from '../core/fleet.js';
 import { newId } from '../core/id.js';
+import { ResponseCaches } from '../core/inference/response-cache/response-caches.js';
 import { RoutingTable } from '../core/inference/routing-table.js';
 import { Statistics } from '../core/inference/statistics.js';
 import { AppError, messageOf } from '../errors.js';
@@ -26,6 +27,7 @@ import { openDatabase } from '../platform/db/open.js';
 import { createSandbox } from '../platform/fleet/sandbox.js';
 import { PayloadLogThread } from '../platform/payload-log/payload-log-thread.js';
 import { openQueue } from '../platform/queue/open.js';
+import { openRedisCache } from '../platform/response-cache/redis-cache.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
 import { follow } from './follow.js';
@@ -73,13 +75,20 @@ export async function startGateway(
     openQueue({ databaseUrl, log, ...(config.redisUrl ? { redisUrl: config.redisUrl } : {}) }),
   ]);
   const servers = await openModelServers(config, { blobs, clock, log });
-  const metrics = createGatewayMetrics(() => (shared.printMetrics ? [] : fleet.status()));
+  const metrics = createGatewayMetrics({
+    fleet: () => (shared.printMetrics ? [] : fleet.status()),
+    responseCaches: () => caches.bytes(),
+  });
+  const { redisUrl } = config;
+  const sharedCache = redisUrl === undefined ? undefined : await openRedisCache({ url: redisUrl, clock, log });
+  const caches = new ResponseCaches({ clock, metrics: metrics.responseCache, shared: sharedCache });
   const shared: GatewayFleet = openFleet({ config, servers, db, id, metrics: () => metrics, clock, log });
   const { fleet } = shared;
   const payloadLog = openPayloadLog(config, metrics, log);
   const routing = new RoutingTable((endpointId, route) => {
     if (route && !route.suspended) fleet.sync(route);
     else fleet.forget(endpointId);
+    caches.sync(endpointId, route);
   });
   const keys = new KeyTable();
   const statistics = new Statistics(id);
@@ -98,6 +107,7 @@ export async function startGateway(
     routing,
     statistics,
     metrics,
+    caches,
     payloadLog,
     printMetrics: () => shared.printMetrics?.() ?? metrics.print(),
     notifications,
@@ -131,6 +141,7 @@ export async function startGateway(
       servers.close();
       await doors.close(Math.min(config.limits.drainMs, CUT_MS));
       await Promise.all([shared.close(), payloadLog.close(Math.min(config.limits.drainMs, RECORDS_MS))]);
+      sharedCache?.close();
       await services.sandbox.close();
       await Promise.allSettled([statistics.flush(db, clock.now(), true), following.close()]);
       await queue.close();

@@ -32,6 +32,7 @@ export interface ServeOptions {
   readonly routing?: Readonly<Record<string, string>>;
   readonly runtime?: Readonly<Record<string, unknown>>;
   readonly payloadLog?: Readonly<Record<string, unknown>>;
+  readonly responseCache?: Readonly<Record<string, unknown>>;
 }
 
 export interface GatewayProcess {

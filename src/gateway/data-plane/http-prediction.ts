@@ -1,6 +1,9 @@
 /** A prediction over HTTP, from its routing to the last byte of its answer. */
 import type { BodyStream, Exchange, ReplyHandler, ReplyHead } from '../../core/inference/forward.js';
 import { AppError, messageOf, WIRE } from '../../errors.js';
+import type { InferCodec } from '../../protocol/codecs/codec.js';
+import { v1 } from '../../protocol/codecs/v1.js';
+import { v2 } from '../../protocol/codecs/v2.js';
 import { type AnswerBody, answerBody } from '../http/answer-body.js';
 import { limited, timed, tooLarge, unpacked } from '../http/body.js';
 import { answerCoding, type Coding, encodeBody, requestCoding } from '../http/content-coding.js';
@@ -88,7 +91,7 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
   onReply(head: ReplyHead, body: Buffer): void {
     const { status, more } = head;
     const { exchange, meter } = this;
-    meter?.record(performance.now() - this.began, status);
+    meter?.record(performance.now() - this.began, status, head.cached);
     const headers = meter?.headersOf(head.headers) ?? head.headers;
     // what a replica still works on is for the client to see as it comes
     const packable = !more || head.worked;
@@ -166,8 +169,9 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
       timeoutMs: this.timeoutMs(),
       idempotent: exchange.header('sluice-idempotent') !== 'false',
     };
-    const asked = { id: this.question.id, endpoint, revision, call, source: exchange };
-    this.prediction = startPrediction(this.plane.services, asked, options, this);
+    const codec = typeof verb === 'string' ? CODECS[verb] : undefined;
+    const asked = { id: this.question.id, endpoint, revision, call, source: exchange, codec };
+    this.prediction = startPrediction(this.plane, asked, options, this);
   }
 
   /** A body that comes piece by piece begins to be answered when its last piece has come. */
@@ -193,6 +197,9 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
     return asked === undefined ? predictTimeoutMs : Math.min(predictTimeoutMs, readTimeout(asked));
   }
 }
+
+/** The forms of predictions whose answers may be kept. */
+const CODECS: Readonly<Record<Verb, InferCodec | undefined>> = { infer: v2, predict: v1, explain: undefined };
 
 /** The length of an answer that comes in pieces, as far as packing it goes. */
 const LONG = Number.POSITIVE_INFINITY;

@@ -52,6 +52,11 @@ export class EndpointCache {
     return this.kept.bytes;
   }
 
+  /** A larger answer is not kept. */
+  get maxEntryBytes(): number {
+    return this.settings.maxEntryBytes;
+  }
+
   /** Takes other settings. What is kept already keeps its time. */
   configure(settings: ResponseCacheSettings): void {
     if (settings === this.settings) return;
