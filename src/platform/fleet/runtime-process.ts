@@ -1,6 +1,7 @@
 /** One model server process on this machine: started empty, told what to load, reached over its Unix socket. */
 import { spawn } from 'node:child_process';
 import { rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { ask } from '../../core/inference/forward.js';
 import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
@@ -53,10 +54,16 @@ export interface RuntimeProcess extends RunningServer {
 /** Models of many gigabytes load in minutes; nothing loads for this long. */
 const LOAD_TIMEOUT_MS = 15 * 60_000;
 
+/** Threads for what leaves a model server's main thread, at least libuv's own number: known to libuv by the environment. */
+const POOL_THREADS = String(Math.max(4, availableParallelism()));
+
 /** Starts a model server and waits until it listens. It ends by itself when this process does (IPC channel). */
 export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProcess> {
+  const env = { UV_THREADPOOL_SIZE: POOL_THREADS, ...launch.env };
   const argv = [
     launch.script,
+    '--pool-threads',
+    env.UV_THREADPOOL_SIZE,
     '--socket',
     launch.socket,
     '--drain-ms',
@@ -65,7 +72,7 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     String(launch.maxBodyBytes),
     ...(launch.engineArgs ?? []),
   ];
-  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], env: { ...launch.env } });
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], env });
   const stderr = lastLines(child.stderr, launch.log);
   const exited = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`it could not be started: ${error.message}`));

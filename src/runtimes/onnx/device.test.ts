@@ -50,6 +50,9 @@ describe('the device of a model', () => {
     expect(reasonFor(cuda, withBuild, loader('libcublasLt.so.13'))).toBe('libcublasLt.so.13 is missing');
     expect(reasonFor(cuda, withBuild, loader('libcuda.so.1'))).toContain("NVIDIA's driver is not installed here");
     expect(reasonFor(cuda, bare, 'anything')).toContain('`sluice engines install onnx --cuda`');
-    expect(reasonFor(cuda, withBuild, 'CUDA failure 100')).toBe('CUDA failure 100');
+    const failure =
+      '[with ERRTYPE = cudaError] CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 ; hostname=x';
+    expect(reasonFor(cuda, withBuild, failure)).toBe('CUDA failure 100: no CUDA-capable device is detected');
+    expect(reasonFor(cuda, withBuild, 'anything else')).toBe('anything else');
   });
 });

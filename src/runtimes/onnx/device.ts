@@ -47,7 +47,9 @@ export function reasonFor({ name }: ProviderRequest, machine: Machine, message: 
     return `ONNX Runtime's build for it is missing (${INSTALL})`;
   const missing = /(lib[\w.+-]+\.so[\w.]*): cannot open shared object file/.exec(message)?.[1];
   if (missing === 'libcuda.so.1') return "libcuda.so.1 is missing: NVIDIA's driver is not installed here";
-  return missing === undefined ? message : `${missing} is missing`;
+  if (missing !== undefined) return `${missing} is missing`;
+  // the rest is where in ONNX Runtime's sources, and with what types, it was noticed
+  return /CUDA failure \d+: [^;]*[^; ]/.exec(message)?.[0] ?? message;
 }
 
 /** What metadata calls the device of a provider. */

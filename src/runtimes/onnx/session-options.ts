@@ -5,7 +5,7 @@ import type { OrtLibrary } from './library.js';
 import { preloadNvidia } from './nvidia.js';
 import { levelNumber, modeNumber, type OnnxOptions } from './options.js';
 import type { ProviderRequest } from './provider-options.js';
-import { addressFrom, check } from './status.js';
+import { addressFrom, check, EP_FAIL, OrtError } from './status.js';
 
 /** Makes the options of a session and hands them over; they are released afterwards. Throws an OrtError. */
 export async function withSessionOptions<T>(
@@ -36,6 +36,9 @@ function apply(api: Api, pointer: Pointer, options: OnnxOptions): void {
   for (const [key, value] of Object.entries(options.configEntries)) check(api, api.addConfigEntry(pointer, key, value));
 }
 
+/** Comes with NVIDIA's driver, never with a package. */
+const DRIVER = 'libcuda.so.1';
+
 /**
  * Adds an execution provider behind those that are there, loading its library where it has one of its own. Throws an
  * OrtError that says why it cannot be used.
@@ -53,6 +56,8 @@ export async function appendProvider(
       return;
     case 'cuda':
     case 'tensorrt': {
+      // without the driver nothing else needs to be loaded, and it is much
+      if (!(await library.preload(DRIVER))) throw new OrtError(EP_FAIL, `${DRIVER}: cannot open shared object file`);
       await preloadNvidia(library);
       const [create, update, append, release] =
         name === 'cuda'

@@ -3,6 +3,7 @@ import type { Api, Out, Status } from './api.js';
 /** OrtErrorCode, as far as it is told apart. */
 export const INVALID_ARGUMENT = 2;
 export const NOT_IMPLEMENTED = 9;
+export const EP_FAIL = 11;
 
 /** A call of ONNX Runtime's failed; the message is its own. */
 export class OrtError extends Error {
