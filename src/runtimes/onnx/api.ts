@@ -64,6 +64,9 @@ export function bindApi(koffi: Koffi, library: LibraryHandle, process: LibraryHa
     appendTensorRt: call<[options: Pointer, tensorRt: Pointer]>(170, P, P),
     appendProvider: call<[options: Pointer, name: string, ...rest: Settings]>(216, P, TEXT, TEXTS, TEXTS, SIZE),
 
+    createRunOptions: call<[options: Out]>(39, P),
+    releaseRunOptions: release(97),
+    terminate: call<[runOptions: Pointer]>(46, P),
     createSession: call<[env: Pointer, path: string, options: Pointer, session: Out]>(7, P, TEXT, P, P),
     createSessionFrom: call<[env: Pointer, bytes: Uint8Array, length: number, options: Pointer, session: Out]>(
       ...([8, P, P, SIZE, P, P] as const),
@@ -131,7 +134,7 @@ type Shape = [shape: BigInt64Array, rank: number, elementType: number, value: Ou
 
 type RunArguments = [
   session: Pointer,
-  runOptions: null,
+  runOptions: Pointer,
   inputNames: BigUint64Array,
   inputs: BigUint64Array,
   inputCount: number,

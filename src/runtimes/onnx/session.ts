@@ -16,15 +16,24 @@ export interface Declared {
   readonly type: ValueType;
 }
 
+/** A process ends when the threads of its pool have nothing more to do: what still computes is told to stop. */
+const open = new Set<Session>();
+process.on('exit', () => {
+  for (const session of open) session.terminate();
+});
+
 /** A model in ONNX Runtime's memory. Several runs may be under way at once: they share the weights. */
 export class Session {
   private constructor(
     private readonly library: OrtLibrary,
     private readonly session: Pointer,
+    private readonly runOptions: Pointer,
     readonly inputs: readonly Declared[],
     readonly outputs: readonly Declared[],
     private readonly names: Names,
-  ) {}
+  ) {
+    open.add(this);
+  }
 
   /** Loads a model, off this thread. `options` (OrtSessionOptions) stay the caller's. Rejects with an OrtError. */
   static async open(library: OrtLibrary, source: ModelSource, options: Pointer): Promise<Session> {
@@ -39,7 +48,8 @@ export class Session {
       const inputs = declared(library, session, 'input');
       const outputs = declared(library, session, 'output');
       const names = new Names(api, [...inputs, ...outputs]);
-      return new Session(library, session, inputs, outputs, names);
+      const runOptions = addressFrom(api, (out) => api.createRunOptions(out));
+      return new Session(library, session, runOptions, inputs, outputs, names);
     } catch (error) {
       api.releaseSession(session);
       throw error;
@@ -69,8 +79,16 @@ export class Session {
 
   /** Frees it, off this thread. Nothing may be running. */
   async close(): Promise<void> {
-    await offThread(this.library.api.releaseSession, this.session);
-    await this.library.trim?.();
+    const { api, trim } = this.library;
+    open.delete(this);
+    api.releaseRunOptions(this.runOptions);
+    await offThread(api.releaseSession, this.session);
+    await trim?.();
+  }
+
+  /** Makes all runs that are under way fail before their next operation, and those that would still begin. */
+  terminate(): void {
+    this.library.api.terminate(this.runOptions);
   }
 
   private begin(inputs: readonly Tensor[], outputs: readonly string[]): Run {
@@ -78,8 +96,8 @@ export class Session {
     const made = new BigUint64Array(outputs.length);
     const inputNames = new BigUint64Array(inputs.length);
     const outputNames = new BigUint64Array(outputs.length);
-    const { session, names } = this;
-    const args = [session, null, inputNames, given, inputs.length, outputNames, outputs.length, made] as const;
+    const { session, runOptions, names } = this;
+    const args = [session, runOptions, inputNames, given, inputs.length, outputNames, outputs.length, made] as const;
     const run: Run = { args: [...args], inputs, outputs, given, made };
     try {
       for (let at = 0; at < inputs.length; at++) {
