@@ -186,6 +186,17 @@ describe('the ONNX engine', () => {
     expect([loaded.lanes, result]).toEqual([2, [1, 4000]]);
   });
 
+  it('computes no more at the same time than it has lanes', async () => {
+    const order = await withModel('slow.onnx', async (infer) => {
+      const ended: number[] = [];
+      const steps = (count: bigint) =>
+        infer(makeTensor('steps', 'INT64', [], BigInt64Array.of(count))).then(() => ended.push(Number(count)));
+      await Promise.all([steps(500n), steps(1n), steps(400n), steps(2n)]);
+      return ended;
+    });
+    expect(order.result).toEqual([500, 1, 400, 2]);
+  });
+
   it('does as its options say', async () => {
     const options = {
       freeDimensionOverrides: { batch: 2 },

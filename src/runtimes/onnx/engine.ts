@@ -10,6 +10,7 @@ import { openSession } from './open-session.js';
 import { lanesOf, readOptions, threadNotes } from './options.js';
 import { RunPlace } from './run-place.js';
 import type { Session } from './session.js';
+import { Slots } from './slots.js';
 import { INVALID_ARGUMENT, NOT_IMPLEMENTED, OrtError } from './status.js';
 
 /** The smallest model there is, y = Identity(x). */
@@ -29,6 +30,8 @@ interface Model {
   readonly session: Session;
   readonly outputs: readonly string[];
   readonly place: RunPlace;
+  /** Of runs that leave the thread: several requests of one turn may each do so. */
+  readonly slots: Slots;
 }
 
 class OnnxEngine implements Engine {
@@ -55,7 +58,7 @@ class OnnxEngine implements Engine {
       const described = describe(session);
       const lanes = lanesOf(wanted, this.defaults);
       const outputs = described.signature.outputs.map(({ name }) => name);
-      this.model = { session, outputs, place: new RunPlace(lanes) };
+      this.model = { session, outputs, place: new RunPlace(lanes), slots: new Slots(lanes) };
       return { ...described, lanes, device, notes: [...notes, ...threadNotes(wanted, lanes, availableParallelism())] };
     } catch (error) {
       await session.close();
@@ -63,19 +66,25 @@ class OnnxEngine implements Engine {
     }
   }
 
-  async infer(call: InferCall): Promise<Tensor[]> {
+  async infer({ inputs, outputs }: InferCall): Promise<Tensor[]> {
     if (!this.model) throw new AppError('not_ready', 'the model is not loaded');
-    const { session, place } = this.model;
-    const outputs = call.outputs ?? this.model.outputs;
-    if (outputs.length === 0) return [];
-    const elements = elementsOf(call.inputs);
-    const began = performance.now();
+    const { session, place, slots } = this.model;
+    const wanted = outputs ?? this.model.outputs;
+    if (wanted.length === 0) return [];
+    const elements = elementsOf(inputs);
     try {
-      const results = place.leaves(elements)
-        ? await session.runOffThread(call.inputs, outputs)
-        : session.run(call.inputs, outputs);
-      place.ran(elements, performance.now() - began);
-      return results;
+      if (!place.leaves(elements)) {
+        const began = performance.now();
+        const results = session.run(inputs, wanted);
+        place.ran(elements, performance.now() - began);
+        return results;
+      }
+      return await slots.use(async () => {
+        const began = performance.now();
+        const results = await session.runOffThread(inputs, wanted);
+        place.ran(elements, performance.now() - began);
+        return results;
+      });
     } catch (error) {
       throw runFailure(error);
     }
