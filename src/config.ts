@@ -17,6 +17,14 @@ const seconds = positive.max(2_000_000);
 export const settingsSchema = z.object({
   SLUICE_HOST: z.string().default('127.0.0.1').describe('Address to listen on. Loopback unless told otherwise.'),
   SLUICE_PORT: port.default(8080).describe('HTTP port of the gateway; 0 takes a free one.'),
+  SLUICE_GATEWAY_PROCESSES: count
+    .min(1)
+    .max(256)
+    .default(1)
+    .describe('Processes that answer clients. With more than one, another one holds the replicas and shares them out.'),
+  SLUICE_GRPC_PORT: port
+    .optional()
+    .describe('A port for gRPC alone; 0 takes a free one. Without it gRPC is on the HTTP port, as it is with it.'),
   SLUICE_DATA_DIR: z
     .string()
     .default('~/.sluice')
@@ -69,6 +77,12 @@ export const settingsSchema = z.object({
     .default(1000)
     .describe('Most predictions that wait for a replica of one revision; more are answered 429.'),
   SLUICE_MAX_CONNECTIONS: count.default(4096).describe('Most open client connections of one gateway.'),
+  SLUICE_PAYLOAD_LOG_BUFFER_MB: positive
+    .max(16_384)
+    .default(32)
+    .describe(
+      'Most memory that recorded requests and answers take until they are written, of all gateway processes together, in MiB.',
+    ),
   SLUICE_SPARES: count.default(1).describe('Warm model servers kept ready to take a model over.'),
   SLUICE_DRAIN_SEC: seconds.max(3600).default(30).describe('Longest that a stop waits for requests in flight.'),
   SLUICE_PYTHON: z
@@ -104,6 +118,10 @@ const HANDED_ON =
 export interface Config {
   readonly host: string;
   readonly port: number;
+  /** Processes that answer clients. */
+  readonly gatewayProcesses: number;
+  /** Of gRPC alone; undefined: none. */
+  readonly grpcPort: number | undefined;
   readonly dataDir: string;
   readonly cacheDir: string;
   readonly adminKey: string | undefined;
@@ -124,6 +142,8 @@ export interface Config {
     readonly maxConnections: number;
     readonly drainMs: number;
   };
+  /** Memory for recorded requests and answers that are not written yet. */
+  readonly payloadLogBufferBytes: number;
   readonly spares: number;
   /** Folder with TensorFlow's library; undefined: wherever one is found. */
   readonly tensorflowDir: string | undefined;
@@ -158,6 +178,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return {
     host: set.SLUICE_HOST,
     port: set.SLUICE_PORT,
+    gatewayProcesses: set.SLUICE_GATEWAY_PROCESSES,
+    grpcPort: set.SLUICE_GRPC_PORT,
     dataDir,
     cacheDir: folder(set.SLUICE_CACHE_DIR),
     adminKey: set.SLUICE_ADMIN_KEY,
@@ -182,6 +204,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       maxConnections: set.SLUICE_MAX_CONNECTIONS,
       drainMs: ms(set.SLUICE_DRAIN_SEC),
     },
+    payloadLogBufferBytes: mib(set.SLUICE_PAYLOAD_LOG_BUFFER_MB),
     spares: set.SLUICE_SPARES,
     tensorflowDir: set.SLUICE_TENSORFLOW_DIR === undefined ? undefined : folder(set.SLUICE_TENSORFLOW_DIR),
     training: {

@@ -1,5 +1,5 @@
 /** What the gateway measures, as a typed record made once and passed in. Names and labels are documented in docs/metrics.md. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { CellCounter, CellHistogram } from './metric-cells.js';
 
 /** Seconds. From a tenth of a millisecond, where small models answer, to the time limit of large ones. */
@@ -8,7 +8,10 @@ const LATENCY_BUCKETS = [
 ];
 
 export interface GatewayMetrics {
-  readonly registry: Registry;
+  /** All of them in the Prometheus text format. */
+  print(): Promise<PrintedMetrics>;
+  /** The same in data, which several processes can be added up from. */
+  json(): Promise<object[]>;
   /** Predictions answered, by endpoint, revision and status class (2xx, 4xx, 5xx). */
   readonly predictions: CellCounter<'endpoint' | 'revision' | 'status'>;
   /** From the request's arrival to its answer, waiting included. */
@@ -18,11 +21,21 @@ export interface GatewayMetrics {
   readonly replicas: Gauge<'endpoint' | 'revision' | 'state'>;
   readonly inFlight: Gauge<'endpoint' | 'revision'>;
   readonly waiting: Gauge<'endpoint' | 'revision'>;
+  /** Records of the payload log that its sink took. */
+  readonly payloadLogWritten: Counter<'endpoint'>;
+  /** Records of the payload log that nobody has, by reason: buffer_full, too_large, sink_failed, stopped. */
+  readonly payloadLogDropped: Counter<'endpoint' | 'reason'>;
   /**
    * Of starts that requests waited for. Phases: wait (from the first request that found no replica to the replica's
    * readiness), and what that was made of: fetch, process, library, load, warmup.
    */
   readonly coldStart: Histogram<'endpoint' | 'revision' | 'phase'>;
+}
+
+/** A page for a scraper. */
+export interface PrintedMetrics {
+  readonly contentType: string;
+  readonly text: string;
 }
 
 /** What the gauges read at each scrape. */
@@ -36,14 +49,17 @@ export interface FleetReading {
 }
 
 /** `readFleet` is called at each scrape. */
-export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): GatewayMetrics {
+export function createGatewayMetrics(
+  readFleet: () => readonly FleetReading[] | Promise<readonly FleetReading[]>,
+): GatewayMetrics {
   const registry = new Registry();
   // its default of 10 ms wakes an idle process a hundred times a second
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
   const registers = [registry];
   const of = ['endpoint', 'revision'] as const;
   return {
-    registry,
+    print: () => printed(registry),
+    json: () => registry.getMetricsAsJSON(),
     predictions: new CellCounter({
       name: 'sluice_predictions_total',
       help: 'Predictions answered.',
@@ -66,9 +82,10 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
       help: 'Model servers by state.',
       labelNames: [...of, 'state'],
       registers,
-      collect() {
+      async collect() {
+        const readings = await readFleet();
         this.reset();
-        for (const { endpoint, revision, ready, starting } of readFleet()) {
+        for (const { endpoint, revision, ready, starting } of readings) {
           this.set({ endpoint, revision, state: 'ready' }, ready);
           this.set({ endpoint, revision, state: 'starting' }, starting);
         }
@@ -79,9 +96,10 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
       help: 'Predictions being answered by a replica.',
       labelNames: [...of],
       registers,
-      collect() {
+      async collect() {
+        const readings = await readFleet();
         this.reset();
-        for (const { endpoint, revision, busy } of readFleet()) this.set({ endpoint, revision }, busy);
+        for (const { endpoint, revision, busy } of readings) this.set({ endpoint, revision }, busy);
       },
     }),
     waiting: new Gauge({
@@ -89,10 +107,23 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
       help: 'Predictions that wait for a replica.',
       labelNames: [...of],
       registers,
-      collect() {
+      async collect() {
+        const readings = await readFleet();
         this.reset();
-        for (const { endpoint, revision, waiting } of readFleet()) this.set({ endpoint, revision }, waiting);
+        for (const { endpoint, revision, waiting } of readings) this.set({ endpoint, revision }, waiting);
       },
+    }),
+    payloadLogWritten: new Counter({
+      name: 'sluice_payload_log_written_total',
+      help: 'Requests and answers that were recorded.',
+      labelNames: ['endpoint'],
+      registers,
+    }),
+    payloadLogDropped: new Counter({
+      name: 'sluice_payload_log_dropped_total',
+      help: 'Requests and answers of the sample that were not recorded.',
+      labelNames: ['endpoint', 'reason'],
+      registers,
     }),
     coldStart: new Histogram({
       name: 'sluice_cold_start_seconds',
@@ -102,4 +133,13 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
       registers,
     }),
   };
+}
+
+async function printed(registry: Registry): Promise<PrintedMetrics> {
+  return { contentType: registry.contentType, text: await registry.metrics() };
+}
+
+/** One page of what several processes measured: counters and histograms added up, gauges too. */
+export function addMetrics(parts: readonly object[][]): Promise<PrintedMetrics> {
+  return printed(AggregatorRegistry.aggregate([...parts]));
 }

@@ -1,5 +1,6 @@
 /** npm run verify: the long checks. Without a name it lists them; with one it runs that one and prints its figures. */
 
+import { clients } from './clients/verify.js';
 import { demo } from './demo/verify.js';
 import { engines } from './engines/verify.js';
 import { faults } from './faults/verify.js';
@@ -10,7 +11,7 @@ import { onnxSuite } from './onnx-suite/verify.js';
 import { splits } from './splits/verify.js';
 import type { Verification } from './verification.js';
 
-const VERIFICATIONS: readonly Verification[] = [demo, engines, faults, h2spec, kpa, magika, onnxSuite, splits];
+const VERIFICATIONS: readonly Verification[] = [clients, demo, engines, faults, h2spec, kpa, magika, onnxSuite, splits];
 
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === undefined || name === '--help') {

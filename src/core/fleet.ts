@@ -1,7 +1,7 @@
 /** What runs replicas. Local processes ship now; a cluster's own machinery implements the same port. */
 import type { Signature } from '../protocol/signature.js';
 import type { Forward } from './inference/forward.js';
-import type { Lease, LeaseWaiter, Waiting } from './inference/pool.js';
+import type { Lease, LeaseWaiter, PooledReplica, Waiting } from './inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from './inference/route.js';
 import type { Servable } from './models/model.js';
 
@@ -38,8 +38,10 @@ export interface Fleet {
    * waiter hears. Throws `overloaded` when too many wait.
    */
   lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting;
+  /** The replicas of a revision that answer now; none of them is given a request because of that. */
+  replicas(revision: RevisionRoute): readonly PooledReplica[] | Promise<readonly PooledReplica[]>;
   /** Every revision that has replicas or requests. */
-  status(): RevisionStatus[];
+  status(): RevisionStatus[] | Promise<RevisionStatus[]>;
   /** Drains and ends everything. */
   close(): Promise<void>;
 }

@@ -5,9 +5,10 @@ import type { Fleet, Sandbox } from '../core/fleet.js';
 import type { RoutingTable } from '../core/inference/routing-table.js';
 import type { Statistics } from '../core/inference/statistics.js';
 import type { Enqueue } from '../core/jobs.js';
+import type { PayloadLog } from '../core/payload-log/payload-log.js';
 import type { Db } from '../core/schema.js';
 import type { Log } from '../log.js';
-import type { GatewayMetrics } from '../metrics.js';
+import type { GatewayMetrics, PrintedMetrics } from '../metrics.js';
 import type { Notifications } from './notifications.js';
 
 export interface Limits {
@@ -30,6 +31,9 @@ export interface Services {
   readonly routing: RoutingTable;
   readonly statistics: Statistics;
   readonly metrics: GatewayMetrics;
+  readonly payloadLog: PayloadLog;
+  /** The metrics of this process, and of those that share its work. */
+  printMetrics(): Promise<PrintedMetrics>;
   readonly notifications: Notifications;
   readonly limits: Limits;
   readonly clock: Clock;

@@ -1,7 +1,11 @@
+import { AppError } from '../errors.js';
 import type { Tensor } from './tensor.js';
 
 /** Free-form parameters of a request, an input or an output. */
 export type Parameters = Readonly<Record<string, unknown>>;
+
+/** The request parameter that names one of a model's signatures. */
+export const SIGNATURE_PARAMETER = 'signature_name';
 
 /** An output the client asked for by name. */
 export interface RequestedOutput {
@@ -32,4 +36,14 @@ export interface InferResponse {
 export function wantsBinary(request: InferRequest, output: string): boolean {
   const own = request.outputs?.find((wanted) => wanted.name === output)?.parameters.binary_data;
   return (own ?? request.parameters.binary_data_output) === true;
+}
+
+/** Refuses two of the same name. */
+export function refuseTwice(named: readonly { readonly name: string }[], what: string): void {
+  if (named.length < 2) return;
+  const seen = new Set<string>();
+  for (const { name } of named) {
+    if (seen.has(name)) throw new AppError('invalid', `${what} "${name}" is given twice`);
+    seen.add(name);
+  }
 }

@@ -1,9 +1,9 @@
 /** Reads the JSON bodies of the Open Inference Protocol's REST form, with the binary tensor extension. */
 import { AppError } from '../errors.js';
 import { DATATYPES, type Datatype, isDatatype } from './datatypes.js';
-import type { InferRequest, InferResponse, Parameters, RequestedOutput } from './infer.js';
+import { type InferRequest, type InferResponse, type Parameters, type RequestedOutput, refuseTwice } from './infer.js';
 import { readNumbers } from './json/numbers.js';
-import { JsonScanner } from './json/scanner.js';
+import { eachMember, JsonScanner } from './json/scanner.js';
 import { readTensorData } from './json/tensor-data.js';
 import type { Signature } from './signature.js';
 import { type Tensor, tensorFromBytes } from './tensor.js';
@@ -64,7 +64,6 @@ const COMMA = 0x2c;
 const OPEN_ARRAY = 0x5b;
 const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
-const CLOSE_OBJECT = 0x7d;
 
 /** Reads one body: its JSON from front to back, its binary tensors as they are named. */
 class RootReader {
@@ -122,13 +121,9 @@ class RootReader {
     if (!json.accept(OPEN_ARRAY)) throw new AppError('invalid', `"${list}" is missing or not an array`);
     const tensors: Tensor[] = [];
     if (json.accept(CLOSE_ARRAY)) return tensors;
-    do {
-      const tensor = this.tensor(`${list}[${tensors.length}]`);
-      for (const other of tensors) {
-        if (other.name === tensor.name) throw new AppError('invalid', `input "${tensor.name}" is given twice`);
-      }
-      tensors.push(tensor);
-    } while (json.accept(COMMA));
+    do tensors.push(this.tensor(`${list}[${tensors.length}]`));
+    while (json.accept(COMMA));
+    refuseTwice(tensors, 'input');
     json.expect(CLOSE_ARRAY);
     return tensors;
   }
@@ -194,18 +189,6 @@ class RootReader {
   }
 }
 
-/** Calls `member` at the value of each member of an object; it must read the value, or skip it. */
-function eachMember(json: JsonScanner, member: (key: string) => void): void {
-  json.expect(OPEN_OBJECT);
-  if (json.accept(CLOSE_OBJECT)) return;
-  do {
-    const key = json.string();
-    json.expect(0x3a);
-    member(key);
-  } while (json.accept(COMMA));
-  json.expect(CLOSE_OBJECT);
-}
-
 const sizes = new Float64Array(16);
 
 /** A plain array of a few numbers; undefined, and nothing passed over, when it is something else. */
@@ -243,7 +226,6 @@ function readOutputs(items: unknown): RequestedOutput[] | undefined {
   items.forEach((item: unknown, i) => {
     if (!isObject(item)) throw new AppError('invalid', `outputs[${i}] is not an object`);
     const name = readName(item.name, `outputs[${i}]`);
-    if (outputs.some((other) => other.name === name)) throw new AppError('invalid', `output "${name}" is asked twice`);
     const parameters = readParameters(item.parameters, `output "${name}"`);
     for (const key of ['classification', 'shared_memory_region']) {
       if (parameters[key] !== undefined && parameters[key] !== 0) {
@@ -252,6 +234,7 @@ function readOutputs(items: unknown): RequestedOutput[] | undefined {
     }
     outputs.push({ name, parameters });
   });
+  refuseTwice(outputs, 'requested output');
   return outputs;
 }
 

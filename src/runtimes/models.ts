@@ -5,7 +5,7 @@ import { readBatchPolicy } from './batching/policy.js';
 import type { Engine, EngineOptions, Loaded } from './engine.js';
 import type { FindEngine } from './engines.js';
 import type { ModelMetrics, RuntimeMetrics } from './metrics.js';
-import { ModelStatistics } from './statistics.js';
+import { StatisticsOfModel } from './statistics.js';
 import { warmUp } from './warm-up.js';
 
 /** Where a model comes from and what it is to be called. */
@@ -27,7 +27,7 @@ export interface LoadedModel {
   readonly loaded: Loaded;
   readonly engine: Engine;
   readonly batcher: Batcher;
-  readonly statistics: ModelStatistics;
+  readonly statistics: StatisticsOfModel;
   readonly metrics: ModelMetrics;
 }
 
@@ -149,7 +149,7 @@ export class Models {
     const metrics = this.metrics.model(name);
     metrics.load(report.loadMs / 1000);
     log.info('model loaded', { ...report });
-    const statistics = new ModelStatistics();
+    const statistics = new StatisticsOfModel();
     const batcher = new Batcher({
       engine,
       loaded,

@@ -75,7 +75,7 @@ export class ModelServer {
       return;
     }
     this.inFlight++;
-    infer(model, route.codec, request, (response) => {
+    infer(model, route, request, (response) => {
       this.inFlight--;
       model.metrics.request(response.status);
       respond(response);

@@ -6,6 +6,8 @@ import type { Fleet } from '../../src/core/fleet.js';
 import { ask } from '../../src/core/inference/forward.js';
 import type { Lease, LeaseWaiter, Waiting } from '../../src/core/inference/pool.js';
 import type { RevisionRoute } from '../../src/core/inference/route.js';
+import type { AppError } from '../../src/errors.js';
+import type { ProcessFleet } from '../../src/platform/fleet/process-fleet.js';
 import { createSandbox } from '../../src/platform/fleet/sandbox.js';
 import { isRunning } from '../../src/platform/processes.js';
 import { bundle } from '../support/bundle.js';
@@ -35,7 +37,7 @@ function bench(options: Parameters<typeof makeFleet>[0] = {}): FleetBench {
 }
 
 const patient = { timeoutMs: 50_000, idempotent: true };
-const pids = (fleet: Fleet) =>
+const pids = (fleet: ProcessFleet) =>
   fleet
     .status()
     .flatMap(({ replicas }) => replicas.flatMap(({ pid, state }) => (pid && state === 'ready' ? [pid] : [])));
@@ -302,4 +304,33 @@ test('kill -9 of the gateway ends its model servers, spares too', async () => {
   } finally {
     await child.kill();
   }
+});
+
+describe('more than all replicas can do', () => {
+  test('is refused once requests stand in a queue, and no longer when it is over', async () => {
+    const { fleet } = bench();
+    const revision = revisionOf('slow.onnx', { maxReplicas: 1, maxQueueDelayMs: 1 });
+    expect(await answers(fleet, revision, 1, slowCall(1))).toEqual({ '200': 1 });
+    let refused: AppError | undefined;
+    let others = 0;
+    const client = async () => {
+      while (!refused) {
+        await predictionOf(fleet, revision, slowCall(50), patient).reply.catch((error: AppError) => {
+          if (error.code === 'overloaded') refused = error;
+          else others++;
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: 40 }, client));
+    expect(refused?.message).toContain('stand in a queue for more than 1 ms');
+    expect(refused?.retryAfterSec).toBe(1);
+    expect(others).toBe(0);
+    expect(await answers(fleet, revision, 1, slowCall(1))).toEqual({ '200': 1 });
+  });
+
+  test('is not refused as long as there may be more replicas', async () => {
+    const { fleet } = bench();
+    const revision = revisionOf('slow.onnx', { maxReplicas: 50, maxQueueDelayMs: 1 });
+    expect(await answers(fleet, revision, 200, slowCall(20))).toEqual({ '200': 200 });
+  });
 });

@@ -98,8 +98,8 @@ const METHODS: Record<GrpcMethod, Serve> = {
     status: messages.SERVING_STATUS.SERVING,
   }),
   ModelInfer: (call, never) => {
-    call.headMetadata = { 'x-deadline': String(call.deadlineMs), 'x-auth': call.metadata('authorization') ?? '' };
-    const bin = call.metadata('x-data-bin');
+    call.headMetadata = { 'x-deadline': String(call.deadlineMs), 'x-auth': call.header('authorization') ?? '' };
+    const bin = call.header('x-data-bin');
     return unary((message) => {
       const request = readModelInferRequest(message);
       if (request.modelName === 'never') return never;

@@ -10,6 +10,7 @@ import type { RevisionStatus } from '../../src/core/fleet.js';
 import { RoutingTable } from '../../src/core/inference/routing-table.js';
 import { Statistics } from '../../src/core/inference/statistics.js';
 import type { Enqueue } from '../../src/core/jobs.js';
+import { NO_PAYLOAD_LOG } from '../../src/core/payload-log/payload-log.js';
 import type { Db } from '../../src/core/schema.js';
 import { createApp } from '../../src/gateway/app.js';
 import { Notifications } from '../../src/gateway/notifications.js';
@@ -116,14 +117,17 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
     log,
     keys: table,
     clock: systemClock,
+    payloadLog: NO_PAYLOAD_LOG,
     statistics: new Statistics('test'),
     metrics: createGatewayMetrics(() => gateway.statuses),
+    printMetrics: () => services.metrics.print(),
     fleet: {
       sync: () => {},
       forget: () => {},
       lease: () => {
         throw new Error('nothing is served here');
       },
+      replicas: () => [],
       status: () => gateway.statuses,
       close: async () => {},
     },

@@ -1,5 +1,7 @@
 /** What an endpoint is made of. The schemas validate the API and the YAML, fill in the defaults, and document both. */
 import { z } from 'zod';
+import { responseCacheSchema } from '../inference/response-cache/settings.js';
+import { payloadLogSchema } from '../payload-log/settings.js';
 import { gateSchema } from '../promotions/gate.js';
 import { rolloutPlanSchema } from '../rollouts/rollout.js';
 import { NAME } from '../training/spec.js';
@@ -48,6 +50,14 @@ export const scalingSchema = z
       .max(600)
       .default(30)
       .describe('Longest that a request waits for a replica, in seconds.'),
+    maxQueueDelayMs: z
+      .number()
+      .min(1)
+      .max(600_000)
+      .default(1000)
+      .describe(
+        'With all replicas at work: how long requests may stand in a queue, in milliseconds, before more are refused (429). Never less than one request takes.',
+      ),
     threads: z.number().int().min(1).max(256).default(1).describe('Threads of the inference engine in each replica.'),
   })
   .strict()
@@ -55,6 +65,8 @@ export const scalingSchema = z
     message: 'must be at most maxReplicas',
     path: ['minReplicas'],
   });
+
+export const SCALING_DEFAULTS: Scaling = scalingSchema.parse({});
 
 export const routingSchema = z
   .object({
@@ -93,6 +105,8 @@ export const endpointSpecSchema = z
     routing: routingSchema.prefault({}),
     policy: policySchema.prefault({}),
     runtime: runtimeSchema.prefault({}),
+    payloadLog: payloadLogSchema.nullable().default(null).describe('Records requests and answers; null records none.'),
+    responseCache: responseCacheSchema.prefault({}),
   })
   .strict();
 

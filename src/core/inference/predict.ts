@@ -89,7 +89,7 @@ class Prediction implements Exchange, LeaseWaiter, ReplyHandler {
   onReply(head: ReplyHead, body: Buffer): void {
     this.replied = true;
     clearTimeout(this.timer);
-    if (head.worked || !head.more) this.release();
+    if (head.worked || !head.more) this.release(head.queuedMs ?? 0);
     if (!head.more) this.over = true;
     this.handler.onReply(head, body);
   }
@@ -100,7 +100,7 @@ class Prediction implements Exchange, LeaseWaiter, ReplyHandler {
 
   onEnd(): void {
     this.over = true;
-    this.release();
+    this.release(0);
     this.handler.onEnd();
   }
 
@@ -145,9 +145,10 @@ class Prediction implements Exchange, LeaseWaiter, ReplyHandler {
     this.handler.onError(error);
   }
 
-  private release(): void {
+  /** `queuedMs`: of an answer. */
+  private release(queuedMs?: number): void {
     const { lease } = this;
     this.lease = undefined;
-    lease?.release();
+    lease?.release(queuedMs);
   }
 }

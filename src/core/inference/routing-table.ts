@@ -3,8 +3,10 @@
  * reads the table with two look-ups and never waits for the database, unless it would be refused.
  */
 import type { Selectable } from 'kysely';
+import { SCALING_DEFAULTS } from '../endpoints/endpoint.js';
 import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
+import { DEFAULT_RESPONSE_CACHE } from './response-cache/settings.js';
 import type { EndpointRoute, RevisionRoute, TargetRoute } from './route.js';
 
 /** A name is looked up anew at most this often, however many ask for what is not there. */
@@ -26,6 +28,12 @@ export class RoutingTable {
 
   find(project: string, name: string): EndpointRoute | undefined {
     return this.byName.get(`${project}/${name}`);
+  }
+
+  /** A revision by its key. */
+  revision(key: string): RevisionRoute | undefined {
+    const [id = '', number = ''] = key.split('/');
+    return this.byId.get(id)?.revisions.get(Number(number));
   }
 
   all(): IterableIterator<EndpointRoute> {
@@ -167,8 +175,8 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
         artifact: row.artifact,
         framework: row.framework,
         signature: row.signature,
-        scaling: row.scaling,
         // rows of before there were such settings have none
+        scaling: { ...SCALING_DEFAULTS, ...row.scaling },
         runtime: { ...DEFAULT_RUNTIME, ...row.runtime },
         server: row.server ?? undefined,
         warmUntilMs: row.warm_until?.getTime() ?? 0,
@@ -179,6 +187,7 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
     const revision = revisions.get(target.revision);
     return revision ? [{ revision, percent: target.percent, tag: target.tag }] : [];
   });
+  const responseCache = { ...DEFAULT_RESPONSE_CACHE, ...endpoint.response_cache };
   return {
     id: endpoint.id,
     project: endpoint.project,
@@ -186,6 +195,8 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
     access: endpoint.access,
     stickyHeader: endpoint.routing.stickyHeader,
     suspended: endpoint.suspended,
+    payloadLog: endpoint.payload_log ?? undefined,
+    responseCache: responseCache.enabled ? responseCache : undefined,
     generation: endpoint.generation,
     targets,
     revisions,

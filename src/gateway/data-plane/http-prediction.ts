@@ -1,24 +1,27 @@
 /** A prediction over HTTP, from its routing to the last byte of its answer. */
 import type { BodyStream, Exchange, ReplyHandler, ReplyHead } from '../../core/inference/forward.js';
-import { predict } from '../../core/inference/predict.js';
-import { modelNameOf } from '../../core/inference/route.js';
-import { AppError, type ErrorCode, messageOf, WIRE } from '../../errors.js';
+import { AppError, messageOf, WIRE } from '../../errors.js';
 import { type AnswerBody, answerBody } from '../http/answer-body.js';
-import { collect, limited, timed, tooLarge, unpacked } from '../http/body.js';
-import { answerCoding, type Coding, decodeBody, encodeBody, requestCoding } from '../http/content-coding.js';
+import { limited, timed, tooLarge, unpacked } from '../http/body.js';
+import { answerCoding, type Coding, encodeBody, requestCoding } from '../http/content-coding.js';
 import type { ExchangeOwner, HeaderFields, HttpExchange } from '../http/exchange.js';
 import { MAX_HELD_BYTES } from '../http/front.js';
+import { wholeBody } from '../http/whole-body.js';
 import { traceParent } from '../trace.js';
 import { answerError } from './answers.js';
+import { CLIENTS_OWN } from './client-failures.js';
 import { forwardedHeaders } from './forwarded-headers.js';
 import type { RevisionMeter } from './meters.js';
-import { type Destination, type Named, type Plane, route } from './plane.js';
+import type { Dialect, InferPath, Verb } from './paths.js';
+import { type Destination, type Plane, route } from './plane.js';
+import { refuseOtherProtocol } from './protocols.js';
+import { startPrediction } from './start-prediction.js';
 
 /** Takes a prediction over; the exchange is answered, whatever happens. */
-export function predictOverHttp(plane: Plane, exchange: HttpExchange, named: Named, id: string): void {
-  const prediction = new HttpPrediction(plane, exchange, id);
+export function predictOverHttp(plane: Plane, exchange: HttpExchange, path: InferPath, id: string): void {
+  const prediction = new HttpPrediction(plane, exchange, { id, verb: path.verb, dialect: 'inference' });
   try {
-    const destination = route(plane, exchange, named);
+    const destination = route(plane, exchange, path);
     if ('revision' in destination) prediction.begin(destination);
     else destination.then((found) => prediction.begin(found)).catch((error) => prediction.fail(error));
   } catch (error) {
@@ -28,8 +31,16 @@ export function predictOverHttp(plane: Plane, exchange: HttpExchange, named: Nam
 
 const NO_BODY = Buffer.alloc(0);
 
+/** What is asked, beside the body. */
+interface Question {
+  readonly id: string;
+  /** A call of the protocol, or the path of one that is passed on as it is. */
+  readonly verb: Verb | { readonly path: string };
+  readonly dialect: Dialect;
+}
+
 /** One object for all roles that a prediction plays, because there is one for every request. */
-class HttpPrediction implements ReplyHandler, ExchangeOwner {
+export class HttpPrediction implements ReplyHandler, ExchangeOwner {
   private destination: Destination | undefined;
   private meter: RevisionMeter | undefined;
   private began = 0;
@@ -41,22 +52,28 @@ class HttpPrediction implements ReplyHandler, ExchangeOwner {
   constructor(
     private readonly plane: Plane,
     private readonly exchange: HttpExchange,
-    private readonly id: string,
+    private readonly question: Question,
   ) {}
 
-  /** Sends the request where it goes. What is wrong with it is thrown, or answered. */
-  begin(destination: Destination): void {
-    const { exchange } = this;
+  /** Sends the request where it goes, with the exchange's body or another one. What is wrong is thrown, or answered. */
+  begin(destination: Destination, body?: Buffer): void {
+    const { exchange, question } = this;
+    if (destination.revision.server) refuseOtherProtocol(destination.revision.server, question.verb);
     this.destination = destination;
     this.meter = this.plane.meterOf(destination.revision);
     exchange.owner = this;
+    if (body) {
+      this.send(body);
+      return;
+    }
     const encoding = exchange.header('content-encoding');
     if (exchange.body !== undefined && encoding === undefined) this.send(exchange.body);
     else this.beginUnread(requestCoding(encoding));
   }
 
   fail(error: unknown): void {
-    answerError(this.plane.services, this.exchange, error, this.id);
+    const { id, dialect } = this.question;
+    answerError(this.plane.services, this.exchange, error, { requestId: id, dialect });
   }
 
   gone(): void {
@@ -77,10 +94,14 @@ class HttpPrediction implements ReplyHandler, ExchangeOwner {
     const packable = !more || head.worked;
     const coding = packable ? answerCoding(exchange.header('accept-encoding'), more ? LONG : body.length) : undefined;
     if (!more && coding === undefined) {
-      exchange.reply({ status, headers, requestId: this.id }, body);
+      exchange.reply({ status, headers, requestId: this.question.id }, body);
       return;
     }
-    const answerHead = { status, headers: coding ? packedHeaders(headers, coding) : headers, requestId: this.id };
+    const answerHead = {
+      status,
+      headers: coding ? packedHeaders(headers, coding) : headers,
+      requestId: this.question.id,
+    };
     if (more) {
       exchange.begin(answerHead);
       this.answer = answerBody(exchange, coding, () => this.prediction?.resume());
@@ -106,7 +127,7 @@ class HttpPrediction implements ReplyHandler, ExchangeOwner {
       this.fail(error);
       return;
     }
-    this.plane.services.log.warn('an answer broke off', { requestId: this.id, error: messageOf(error) });
+    this.plane.services.log.warn('an answer broke off', { requestId: this.question.id, error: messageOf(error) });
     this.exchange.abort();
   }
 
@@ -121,22 +142,21 @@ class HttpPrediction implements ReplyHandler, ExchangeOwner {
       this.send(NO_BODY, limited(coding === undefined ? body : unpacked(body, coding), maxBytes));
       return;
     }
-    const held = async () => {
-      const sent = exchange.body ?? (await collect(timed(limited(exchange.readBody(), maxBytes), predictTimeoutMs)));
-      this.send(coding === undefined ? sent : await decodeBody(sent, coding, maxBytes));
-    };
-    held().catch((error) => this.fail(error));
+    wholeBody(exchange, { maxBytes, timeoutMs: predictTimeoutMs })
+      .then((body) => this.send(body))
+      .catch((error) => this.fail(error));
   }
 
   private send(body: Buffer, rest?: BodyStream): void {
-    const { destination, exchange } = this;
-    if (this.clientGone || !destination) return;
-    const { revision } = destination;
+    const { destination, exchange, meter } = this;
+    const { verb } = this.question;
+    if (this.clientGone || !destination || !meter) return;
+    const { endpoint, revision } = destination;
     // a client's slow line is no fault of the revision
     this.began = performance.now();
     const call = {
       method: 'POST',
-      path: `/v2/models/${encodeURIComponent(modelNameOf(revision))}/infer`,
+      path: typeof verb === 'string' ? meter.paths[verb] : verb.path,
       headers: forwardedHeaders(exchange),
       body,
       rest: rest && this.clocked(rest),
@@ -146,7 +166,8 @@ class HttpPrediction implements ReplyHandler, ExchangeOwner {
       timeoutMs: this.timeoutMs(),
       idempotent: exchange.header('sluice-idempotent') !== 'false',
     };
-    this.prediction = predict(this.plane.services.fleet, { revision, call }, options, this);
+    const asked = { id: this.question.id, endpoint, revision, call, source: exchange };
+    this.prediction = startPrediction(this.plane.services, asked, options, this);
   }
 
   /** A body that comes piece by piece begins to be answered when its last piece has come. */
@@ -175,9 +196,6 @@ class HttpPrediction implements ReplyHandler, ExchangeOwner {
 
 /** The length of an answer that comes in pieces, as far as packing it goes. */
 const LONG = Number.POSITIVE_INFINITY;
-
-/** Failures that say nothing of the revision. */
-const CLIENTS_OWN: ReadonlySet<ErrorCode> = new Set(['cancelled', 'too_large', 'invalid']);
 
 function packedHeaders(headers: HeaderFields, coding: Coding): HeaderFields {
   const { 'content-length': _, ...rest } = headers;

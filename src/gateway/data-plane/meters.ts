@@ -1,12 +1,20 @@
-import type { RevisionRoute } from '../../core/inference/route.js';
+import { modelNameOf, type RevisionRoute } from '../../core/inference/route.js';
 import type { HeaderFields } from '../http/exchange.js';
 import type { Services } from '../services.js';
+import type { Verb } from './paths.js';
+
+/** What a model server is asked: what the client asked, or a message of the gRPC service. */
+export type UpstreamVerb = Verb | 'protobuf';
 
 /** What is known and kept of a revision because every one of its answers needs it. */
 export interface RevisionMeter {
   record(latencyMs: number, status: number): void;
   /** A replica's headers with those that say which revision answered. Those of a frozen object are made once. */
   headersOf(replica: HeaderFields): HeaderFields;
+  /** The headers that say which revision answered, alone. Always the same object. */
+  readonly own: Readonly<Record<string, string>>;
+  /** The path of a request to the revision's model server. */
+  readonly paths: Readonly<Record<UpstreamVerb, string>>;
 }
 
 const MAX_METERS = 100_000;
@@ -32,9 +40,11 @@ function createMeter({ metrics, statistics, clock }: Services, route: RevisionRo
   const latency = metrics.latency.cell(labels);
   const byStatus = STATUS_CLASSES.map((status) => metrics.predictions.cell({ ...labels, status }));
   const counter = statistics.counterOf(route.endpointId, route.number);
-  const own = { 'sluice-revision': labels.revision, 'sluice-model-version': String(route.modelVersion) };
+  const own = Object.freeze({ 'sluice-revision': labels.revision, 'sluice-model-version': String(route.modelVersion) });
   const shared = new WeakMap<HeaderFields, HeaderFields>();
   return {
+    own,
+    paths: pathsOf(encodeURIComponent(modelNameOf(route))),
     record(latencyMs, status) {
       latency.observe(latencyMs / 1000);
       byStatus[Math.floor(status / 100) - 1]?.inc();
@@ -48,5 +58,14 @@ function createMeter({ metrics, statistics, clock }: Services, route: RevisionRo
       }
       return headers;
     },
+  };
+}
+
+function pathsOf(model: string): Record<UpstreamVerb, string> {
+  return {
+    infer: `/v2/models/${model}/infer`,
+    protobuf: `/v2/models/${model}/infer/protobuf`,
+    predict: `/v1/models/${model}:predict`,
+    explain: `/v1/models/${model}:explain`,
   };
 }

@@ -20,10 +20,11 @@ export interface HeaderSource {
   header(name: string): string | undefined;
 }
 
-/** What a request names: an endpoint, and perhaps a revision of it by number. */
+/** What a request names: an endpoint, and perhaps a revision of it by number or by tag. */
 export interface Named {
   readonly name: string;
-  readonly version: string | undefined;
+  readonly version?: string | undefined;
+  readonly tag?: string | undefined;
 }
 
 /** Where a request goes. */
@@ -54,7 +55,7 @@ export function route(plane: Plane, source: HeaderSource, named: Named): Destina
 function choose(endpoint: EndpointRoute, source: HeaderSource, named: Named): Destination {
   const revision = chooseRevision(endpoint, {
     pin: named.version ?? source.header('sluice-revision'),
-    tag: source.header('sluice-tag'),
+    tag: named.tag ?? source.header('sluice-tag'),
     stickyKey: endpoint.stickyHeader === undefined ? undefined : source.header(endpoint.stickyHeader),
     random: Math.random(),
   });

@@ -15,8 +15,16 @@ const OK_TRAILERS = encodeHeaders([['grpc-status', '0']]);
 /** What begins every answer that has a message; `coding` is that of its compressed messages. */
 export function answerHead(metadata: Metadata | undefined, coding: Coding | undefined): Buffer {
   const fixed = coding === undefined ? OK_HEAD : HEADS[coding];
-  return metadata === undefined ? fixed : Buffer.concat([fixed, encodeHeaders(checked(metadata))]);
+  if (metadata === undefined) return fixed;
+  const before = coding === undefined ? kept.get(metadata) : undefined;
+  if (before) return before;
+  const block = Buffer.concat([fixed, encodeHeaders(checked(metadata))]);
+  if (coding === undefined && Object.isFrozen(metadata)) kept.set(metadata, block);
+  return block;
 }
+
+/** Blocks of metadata that is the same for many answers. */
+const kept = new WeakMap<Metadata, Buffer>();
 
 /** The trailers of an answer. */
 export function answerTrailers(outcome: Outcome): Buffer {

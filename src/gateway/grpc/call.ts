@@ -31,15 +31,17 @@ export interface CallContext {
   readonly bounds: MessageBounds;
   readonly limits: Http2Limits;
   /** An error that is nobody's but ours, for the log. */
-  onFault(error: unknown): void;
+  onFault(error: unknown, requestId?: string): void;
 }
 
 const ACCEPTED_CODINGS = { 'grpc-accept-encoding': 'identity,deflate,gzip' };
 const WELL: Outcome = { status: STATUS.OK };
 
 export class GrpcCall implements StreamReceiver {
-  /** Sent with the answer's head; to be set before the first message is sent. */
+  /** Sent with the answer's head; to be set before the first message is sent. A frozen object's bytes are kept. */
   headMetadata: Metadata | undefined;
+  /** Goes out with a failure, and to the log. */
+  requestId: string | undefined;
   private head: CallHead = PLAIN_HEAD;
   private receiver: CallReceiver | undefined;
   private inbox: Inbox | undefined;
@@ -72,13 +74,13 @@ export class GrpcCall implements StreamReceiver {
   }
 
   /** A value of the client's metadata by its name in lower case. Where the name ends in `-bin`, it is base64. */
-  metadata(name: string): string | undefined {
+  header(name: string): string | undefined {
     return this.stream.head.get(name);
   }
 
   /** The bytes of a value of the metadata whose name ends in `-bin`. */
   binaryMetadata(name: string): Buffer | undefined {
-    const value = this.metadata(name);
+    const value = this.header(name);
     return value === undefined ? undefined : binaryValue(value);
   }
 
@@ -132,14 +134,29 @@ export class GrpcCall implements StreamReceiver {
     this.stream.answer(head, [messagePrefix(bytes, false), ...parts], trailers);
   }
 
+  /** Begins the one message of an answer, of so many bytes, which follow in pieces; then comes `end`. */
+  beginReply(bytes: number): void {
+    if (this.ended) return;
+    this.headSent = true;
+    this.stream.sendHead(answerHead(this.headMetadata, undefined));
+    this.stream.send([messagePrefix(bytes, false)]);
+  }
+
+  /** A piece of that message. False: wait for `writable` before the next one. */
+  sendPiece(piece: Buffer): boolean {
+    if (this.ended || this.stream.send([piece])) return true;
+    this.fill();
+    return false;
+  }
+
   /** Ends the call with an error's status; unexpected ones go to the log, and out as INTERNAL without their words. */
   fail(error: unknown): void {
     if (this.ended) return;
     const failure = asAppError(error);
     // gRPC wants a client that compresses in an unknown way to hear what is known
     if (failure.code === 'unsupported' && !this.headSent) this.headMetadata ??= ACCEPTED_CODINGS;
-    if (failure.code === 'internal') this.context.onFault(error);
-    this.end(outcomeOf(failure));
+    if (failure.code === 'internal') this.context.onFault(error, this.requestId);
+    this.end(outcomeOf(failure, this.requestId));
   }
 
   /** The head is there: `onCall` says who serves the call. */

@@ -24,7 +24,7 @@ const METHODS: Record<string, (call: GrpcCall) => CallReceiver> = {
     unary(() => {
       call.headMetadata = { 'x-head': 'before' };
       const { deadlineMs } = call;
-      const auth = call.metadata('authorization');
+      const auth = call.header('authorization');
       call.reply(
         [Buffer.from(JSON.stringify({ deadlineMs, auth, bin: call.binaryMetadata('x-data-bin')?.toString('hex') }))],
         {

@@ -1,6 +1,9 @@
 /** The methods that are served (docs/inference.proto), by their paths. */
 
-/** Of `inference.GRPCInferenceService`. */
+/** The protocol's service. */
+export const INFERENCE_SERVICE = 'inference.GRPCInferenceService';
+
+/** Of that service. */
 const INFERENCE = [
   'ServerLive',
   'ServerReady',
@@ -22,7 +25,7 @@ const INFERENCE = [
 export type GrpcMethod = (typeof INFERENCE)[number] | 'HealthCheck';
 
 const BY_PATH: ReadonlyMap<string, GrpcMethod> = new Map<string, GrpcMethod>([
-  ...INFERENCE.map((name): [string, GrpcMethod] => [`/inference.GRPCInferenceService/${name}`, name]),
+  ...INFERENCE.map((name): [string, GrpcMethod] => [`/${INFERENCE_SERVICE}/${name}`, name]),
   ['/grpc.health.v1.Health/Check', 'HealthCheck'],
 ]);
 

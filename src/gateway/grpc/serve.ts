@@ -12,7 +12,7 @@ export interface GrpcOptions {
   /** A call's head is there. It says who takes the messages, or throws to refuse the call before any is taken. */
   onCall(call: GrpcCall): CallReceiver;
   /** An error that is nobody's but ours, for the log. The call, or the connection, was ended because of it. */
-  onFault(error: unknown): void;
+  onFault(error: unknown, requestId?: string): void;
   readonly limits?: Partial<Http2Limits>;
   /** What was read from the socket before, to see what it speaks. */
   readonly firstBytes?: Buffer;

@@ -19,13 +19,14 @@ export interface Outcome {
 }
 
 /**
- * The end of a call that failed. `internal` errors keep their words to themselves; when a retry makes sense, the trailer
- * of gRPC's retry design (A6) says after how many milliseconds.
+ * The end of a call that failed, which says our code for it and the request's id. `internal` errors keep their words to
+ * themselves; when a retry makes sense, the trailer of gRPC's retry design (A6) says after how many milliseconds.
  */
-export function outcomeOf(failure: AppError): Outcome {
-  const message = failure.code === 'internal' ? 'internal error' : failure.message;
-  const status = WIRE[failure.code].grpc;
-  if (failure.retryAfterSec === undefined) return { status, message };
-  const pushback = String(Math.round(failure.retryAfterSec * 1000));
-  return { status, message, metadata: { 'grpc-retry-pushback-ms': pushback } };
+export function outcomeOf({ code, message, retryAfterSec }: AppError, requestId?: string): Outcome {
+  const metadata: Record<string, string> = { 'sluice-error-code': code };
+  if (requestId !== undefined) metadata['x-request-id'] = requestId;
+  if (retryAfterSec !== undefined) metadata['grpc-retry-pushback-ms'] = String(Math.round(retryAfterSec * 1000));
+  const shown =
+    code === 'internal' ? `internal error${requestId === undefined ? '' : ` (request ${requestId})`}` : message;
+  return { status: WIRE[code].grpc, message: shown, metadata };
 }

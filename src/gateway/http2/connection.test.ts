@@ -158,7 +158,9 @@ describe('a call', () => {
     const client = await connected(port);
     client.send(headersFrame(1));
     const { head } = await answer(client, 1);
-    expect(head).toBe(':status: 200, content-type: application/grpc, grpc-status: 13, grpc-message: internal error');
+    expect(head).toBe(
+      ':status: 200, content-type: application/grpc, grpc-status: 13, grpc-message: internal error, sluice-error-code: internal',
+    );
     expect(await client.ending()).toEqual({ kind: 'stream', code: 'NO_ERROR' });
     // what was on its way is no error
     client.send(dataFrame(1, grpcMessage(Buffer.from('late')), END), headersFrame(1, END, [['x', '1']]), unaryCall(3));

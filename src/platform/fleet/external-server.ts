@@ -62,7 +62,8 @@ async function startCommand(options: ExternalOptions, command: readonly string[]
     return `${how}${lastWords() ? `: ${lastWords()}` : ''}`;
   });
   const kill = () => void signalGroup(child, 'SIGKILL');
-  const upstream = openHttpUpstream({ url: `http://127.0.0.1:${port}`, maxConnections: MAX_CONNECTIONS });
+  const address = { kind: 'http', url: `http://127.0.0.1:${port}`, maxConnections: MAX_CONNECTIONS } as const;
+  const upstream = openHttpUpstream(address);
   void exited.then(() => upstream.close());
   const late = `it was not ready within ${server.startTimeoutSec} s (GET ${server.readyPath})`;
   const problem = await untilReady(upstream.forward, server, exited);
@@ -73,6 +74,7 @@ async function startCommand(options: ExternalOptions, command: readonly string[]
   return {
     pid: child.pid ?? null,
     forward: upstream.forward,
+    address,
     gone: exited.then(() => {}),
     exited,
     async stop() {
@@ -84,7 +86,8 @@ async function startCommand(options: ExternalOptions, command: readonly string[]
 }
 
 async function findServer(url: string, { server }: ExternalOptions): Promise<RunningServer> {
-  const upstream = openHttpUpstream({ url, maxConnections: MAX_CONNECTIONS });
+  const address = { kind: 'http', url, maxConnections: MAX_CONNECTIONS } as const;
+  const upstream = openHttpUpstream(address);
   let left: (how: string) => void = () => {};
   const exited = new Promise<string>((resolve) => {
     left = resolve;
@@ -107,6 +110,7 @@ async function findServer(url: string, { server }: ExternalOptions): Promise<Run
   return {
     pid: null,
     forward: upstream.forward,
+    address,
     gone: exited.then(() => {}),
     exited,
     stop: async () => leave('it was let go'),

@@ -4,7 +4,7 @@ import type { Servable } from '../../core/models/model.js';
 import type { ServerSpec } from '../../core/models/server.js';
 import { AppError, asAppError } from '../../errors.js';
 import type { Log } from '../../log.js';
-import type { Signature } from '../../protocol/signature.js';
+import { readSignature, type Signature } from '../../protocol/signature.js';
 import type { Artifacts } from './artifacts.js';
 import { startExternalServer } from './external-server.js';
 import type { Prepare } from './preparation.js';
@@ -109,8 +109,7 @@ export async function signatureOf({ server, modelName }: Started): Promise<Signa
   const path = `/v2/models/${encodeURIComponent(modelName)}`;
   const reply = await ask(server.forward, { method: 'GET', path, headers: {}, body: Buffer.alloc(0) }).reply;
   if (reply.status !== 200) return { inputs: [], outputs: [] };
-  const { inputs = [], outputs = [] } = JSON.parse(reply.body.toString('utf8')) as Partial<Signature>;
-  return { inputs, outputs };
+  return readSignature(reply.body);
 }
 
 async function timed<T>(work: () => Promise<T>): Promise<{ value: T; ms: number }> {

@@ -1,7 +1,7 @@
 /** The fleet of one machine: replicas are child processes, scaled by Knative's rules. */
 import type { Clock } from '../../clock.js';
 import type { Fleet, RevisionStatus } from '../../core/fleet.js';
-import type { Lease, LeaseWaiter, Waiting } from '../../core/inference/pool.js';
+import type { Lease, LeaseWaiter, PooledReplica, Waiting } from '../../core/inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
 import { DECISION_INTERVAL_SEC } from '../../core/scaling/decide.js';
 import { AppError } from '../../errors.js';
@@ -58,6 +58,15 @@ export class ProcessFleet implements Fleet {
 
   lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting {
     return this.managed(revision).lease(waiter);
+  }
+
+  replicas({ key }: RevisionRoute): readonly PooledReplica[] {
+    return this.replicasOf(key);
+  }
+
+  /** By the revision's key. */
+  replicasOf(key: string): readonly PooledReplica[] {
+    return this.revisions.get(key)?.ready ?? [];
   }
 
   status(): RevisionStatus[] {

@@ -116,6 +116,7 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
   return {
     pid,
     forward: connection.forward,
+    address: { kind: 'socket', path: launch.socket },
     warm,
     gone: connection.closed,
     exited,

@@ -3,6 +3,8 @@ import { connect, type Socket } from 'node:net';
 import type { Call, Exchange, Forward, ReplyHandler } from '../../core/inference/forward.js';
 import { AppError, asAppError } from '../../errors.js';
 import { BodyCredit, type BodySender, creditOf, sendMessage } from '../../protocol/body-sender.js';
+import { FrameReader } from '../../protocol/frame-reader.js';
+import { FrameWriter } from '../../protocol/frame-writer.js';
 import {
   asResponseMeta,
   encodeMeta,
@@ -12,8 +14,6 @@ import {
   FRAME_RESPONSE,
   FRAME_WINDOW,
   type Frame,
-  FrameReader,
-  FrameWriter,
 } from '../../protocol/frames.js';
 
 export interface ReplicaConnection {
@@ -145,7 +145,7 @@ class HopCall implements Exchange {
   ) {}
 
   send({ body, rest, timeoutMs, trace }: Call, meta: Buffer): void {
-    const head = { id: this.id, type: FRAME_REQUEST, meta, timeoutMs, trace } as const;
+    const head = { id: this.id, type: FRAME_REQUEST, meta, timeMs: timeoutMs, trace } as const;
     const sender = sendMessage(this.hop.writer, head, body, rest === undefined);
     this.sender = sender;
     if (!rest || !sender) return;
@@ -167,7 +167,7 @@ class HopCall implements Exchange {
     });
   }
 
-  reply({ meta, body, more }: Frame): void {
+  reply({ meta, body, more, timeMs: queuedMs }: Frame): void {
     // one that is no answer ends the connection, and this call with it
     const { status, headers } = asResponseMeta(meta);
     if (this.replied) throw new AppError('upstream_failed', 'the model server answered twice');
@@ -176,7 +176,7 @@ class HopCall implements Exchange {
       this.credit = new BodyCredit(this.hop.writer, this.id);
       this.credit.took(body.length);
     } else this.finish();
-    this.handler.onReply({ status, headers, more, worked: true }, body);
+    this.handler.onReply({ status, headers, more, worked: true, queuedMs }, body);
   }
 
   data({ body, more }: Frame): void {

@@ -4,6 +4,7 @@ import { BYTES, ProtoReader } from '../protobuf/reader.js';
 import { ProtoWriter } from '../protobuf/writer.js';
 import { tensorToBytes } from '../tensor.js';
 import { hasContents } from './contents.js';
+import { writeParameters } from './parameters.js';
 import { type PendingTensor, readTensorMessage, withElements, writeTensorMessage } from './tensors.js';
 
 /**
@@ -21,11 +22,24 @@ export function writeStreamResponse(response: InferResponse, raw: boolean): Buff
   return to.take();
 }
 
-/** An answer that already is a message, as an element of a stream; it is not copied. */
-export function wrapStreamResponse(message: Buffer): Buffer[] {
+/**
+ * An answer that already is a message, in parts, as an element of a stream; it is not copied. It says that there is no
+ * other answer to its request, as Triton does: its clients may wait for that.
+ */
+export function wrapStreamResponse(message: readonly Buffer[]): Buffer[] {
+  const bytes = message.reduce((sum, part) => sum + part.length, FINAL.length);
+  const head = new ProtoWriter();
+  head.bytesHead(2, bytes);
+  return [head.finish(), ...message, FINAL];
+}
+
+/** Fields that follow a message are a part of it. */
+const FINAL = finalParameter();
+
+function finalParameter(): Buffer {
   const to = new ProtoWriter();
-  to.bytes(2, message);
-  return to.take();
+  writeParameters(to, 4, { triton_final_response: true });
+  return to.finish();
 }
 
 /** The failure of one request of a stream, which goes on. */

@@ -79,7 +79,7 @@ describe('writing and reading', () => {
     const tensor = makeTensor('x', 'FP32', [1000], data);
     const parts = writeModelInferResponse({ ...MODEL, id: undefined, outputs: [tensor] }, true);
     expect(parts.some((part) => part.buffer === data.buffer)).toBe(true);
-    const wrapped = wrapStreamResponse(Buffer.concat(parts));
+    const wrapped = wrapStreamResponse(parts);
     expect(readStreamResponse(Buffer.concat(wrapped))).toMatchObject({ response: { outputs: [{ name: 'x' }] } });
     expect(readStreamResponse(Buffer.concat(writeStreamError('no')))).toEqual({ error: 'no' });
   });

@@ -71,6 +71,13 @@ export class ProtoWriter {
     this.raw(value);
   }
 
+  /** The beginning of a field of so many bytes, which are to be sent behind all that is written here. */
+  bytesHead(field: number, bytes: number): void {
+    this.room(16);
+    this.tag(field, BYTES);
+    this.varint(bytes);
+  }
+
   /** A message within this one, written before by another writer. */
   message(field: number, inner: ProtoWriter): void {
     this.room(16);

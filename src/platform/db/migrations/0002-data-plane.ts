@@ -11,4 +11,7 @@ const STATEMENTS = [
     add column suspended boolean not null default false`,
   `alter table model_versions add column server jsonb`,
   `alter table revisions add column runtime jsonb not null default '{}', add column server jsonb`,
+  `alter table endpoints
+    add column payload_log jsonb,
+    add column response_cache jsonb not null default '{}'`,
 ];

@@ -1,18 +1,17 @@
-import { type InferRequest, wantsBinary } from '../../protocol/infer.js';
-import { HEADER_LENGTH, parseHeaderLength, parseInferRequest } from '../../protocol/v2-json.js';
-import { printInferResponse } from '../../protocol/v2-print.js';
-import { header, JSON_HEADERS } from '../message.js';
-import type { InferCodec } from './codec.js';
+import { type InferRequest, wantsBinary } from '../infer.js';
+import { HEADER_LENGTH, parseHeaderLength, parseInferRequest } from '../v2-json.js';
+import { printInferResponse } from '../v2-print.js';
+import { header, type InferCodec, JSON_HEADERS } from './codec.js';
 
 /** The Open Inference Protocol's JSON, with the binary tensor extension. */
 export const v2: InferCodec = {
-  read: (request, signature) =>
-    parseInferRequest(request.body, { headerLength: parseHeaderLength(header(request, HEADER_LENGTH)), signature }),
+  read: (message, { signature }) =>
+    parseInferRequest(message.body, { headerLength: parseHeaderLength(header(message, HEADER_LENGTH)), signature }),
   print(asked, response) {
     const printed = printInferResponse(response, binaryChoice(asked));
-    if (printed.headerLength === undefined) return { status: 200, headers: JSON_HEADERS, body: printed.body };
+    if (printed.headerLength === undefined) return { headers: JSON_HEADERS, body: printed.body };
     const headers = { 'content-type': 'application/octet-stream', [HEADER_LENGTH]: String(printed.headerLength) };
-    return { status: 200, headers, body: printed.body };
+    return { headers, body: printed.body };
   },
 };
 
