@@ -71,6 +71,7 @@ export interface Revision {
     readonly busy?: number;
     readonly waiting?: number;
     readonly message?: string;
+    readonly replicas?: readonly { readonly device?: string; readonly notes?: readonly string[] }[];
   };
   readonly stats1m?: {
     readonly requests: number;

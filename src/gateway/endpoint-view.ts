@@ -35,7 +35,16 @@ const statusSchema = z
     message: z.string(),
     failing: z.boolean(),
     replicas: z.array(
-      z.object({ id: z.string(), pid: z.number().int().nullable(), state: z.enum(['starting', 'ready', 'draining']) }),
+      z.object({
+        id: z.string(),
+        pid: z.number().int().nullable(),
+        state: z.enum(['starting', 'ready', 'draining']),
+        device: z.string().optional().describe('Where it computes, such as cpu or cuda:0, once it is known.'),
+        notes: z
+          .array(z.string())
+          .optional()
+          .describe('What its engine has to say, above all why it computes elsewhere than where it was wanted.'),
+      }),
     ),
   })
   .openapi('RevisionStatus');
@@ -128,6 +137,10 @@ export function statsView(stats: ArmStats): z.infer<typeof statsSchema> {
 
 function statusView(status: RevisionStatus): z.infer<typeof statusSchema> {
   const { ready, starting, busy, waiting, message, failing } = status;
-  const replicas = status.replicas.map(({ id, pid, state }) => ({ id, pid, state }));
+  const replicas = status.replicas.map(({ id, pid, state, device, notes }) => ({
+    ...{ id, pid, state },
+    ...(device === undefined ? {} : { device }),
+    ...(notes === undefined || notes.length === 0 ? {} : { notes: [...notes] }),
+  }));
   return { ready, starting, busy, waiting, message, failing, replicas };
 }
