@@ -43,7 +43,7 @@ const EXTERNAL = [
   'pg-native',
 ];
 /** Folders whose files decide whether dist/ is stale. */
-const SOURCES = ['src', 'examples', 'verify', 'bench', 'scripts'];
+const SOURCES = ['src', 'examples', 'verify', 'bench', 'scripts', 'tests/support'];
 const SKIPPED = new Set(['node_modules', 'dist', '.git', '.venv', '__pycache__']);
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');

@@ -4,6 +4,7 @@ import { clients } from './clients/verify.js';
 import { demo } from './demo/verify.js';
 import { engines } from './engines/verify.js';
 import { faults } from './faults/verify.js';
+import { fuzz } from './fuzz/verify.js';
 import { h2spec } from './h2spec/verify.js';
 import { kpa } from './kpa/verify.js';
 import { magika } from './magika/verify.js';
@@ -11,7 +12,18 @@ import { onnxSuite } from './onnx-suite/verify.js';
 import { splits } from './splits/verify.js';
 import type { Verification } from './verification.js';
 
-const VERIFICATIONS: readonly Verification[] = [clients, demo, engines, faults, h2spec, kpa, magika, onnxSuite, splits];
+const VERIFICATIONS: readonly Verification[] = [
+  clients,
+  demo,
+  engines,
+  faults,
+  fuzz,
+  h2spec,
+  kpa,
+  magika,
+  onnxSuite,
+  splits,
+];
 
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === undefined || name === '--help') {

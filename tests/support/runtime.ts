@@ -2,18 +2,18 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname, join } from 'node:path';
+import { program } from '../../src/main/paths.js';
 import { sendMessage } from '../../src/protocol/body-sender.js';
 import { FrameReader } from '../../src/protocol/frame-reader.js';
 import { FrameWriter } from '../../src/protocol/frame-writer.js';
 import { asResponseMeta, FRAME_CANCEL, FRAME_REQUEST, type ResponseMeta } from '../../src/protocol/frames.js';
 
 /** The built model server. */
-export const RUNTIME_SCRIPT = fileURLToPath(new URL('../../dist/runtime.js', import.meta.url));
+export const RUNTIME_SCRIPT = program('runtime');
 
-/** The path of a fixture model. */
-export const modelPath = (name: string) => fileURLToPath(new URL(`../fixtures/models/${name}`, import.meta.url));
+/** The path of a fixture model, seen from the built programs: verifications are among them. */
+export const modelPath = (name: string) => join(dirname(RUNTIME_SCRIPT), '../tests/fixtures/models', name);
 
 export interface TestRuntime {
   readonly child: ChildProcess;
