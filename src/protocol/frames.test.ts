@@ -73,6 +73,11 @@ describe('FrameReader', () => {
   it('refuses metas of another shape', () => {
     expect(() => asRequestMeta({ method: 1 })).toThrow(/no method and path/);
     expect(() => asRequestMeta(undefined)).toThrow(/no method and path/);
+    for (const headers of [null, [], 'a', { 'inference-header-content-length': null }, { a: 5 }, { a: {} }]) {
+      expect(() => asRequestMeta({ ...REQUEST, headers })).toThrow(/headers of a request frame/);
+      expect(() => asResponseMeta({ ...RESPONSE, headers })).toThrow(/no status and headers/);
+    }
+    expect(asRequestMeta({ method: 'GET', path: '/v2' })).toEqual({ method: 'GET', path: '/v2' });
     expect(() => asResponseMeta(null)).toThrow(/no status/);
     expect(() => encodeMeta({ ...REQUEST, path: 'x'.repeat(70_000) })).toThrow(/at most 65535/);
   });

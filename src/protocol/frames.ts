@@ -87,18 +87,40 @@ export const TRACE_BYTES = 55;
 /** No frame is larger. */
 export const MAX_FRAME_BYTES = FRAME_HEAD_BYTES + MAX_META_BYTES + TIME_BYTES + TRACE_BYTES + CHUNK_BYTES;
 
+/** Metas that were looked at before: they are shared between frames and frozen. */
+const sound = new WeakSet<object>();
+
 /** Reads `meta` of a request frame; a peer that sends another shape is refused. */
 export function asRequestMeta(meta: unknown): RequestMeta {
-  const { method, path } = (meta ?? {}) as Partial<RequestMeta>;
-  if (typeof method === 'string' && typeof path === 'string') return meta as RequestMeta;
-  throw new AppError('invalid', 'a request frame has no method and path');
+  if (isSound(meta)) return meta as RequestMeta;
+  const { method, path, headers = {} } = (meta ?? {}) as Record<string, unknown>;
+  if (typeof method !== 'string' || typeof path !== 'string') {
+    throw new AppError('invalid', 'a request frame has no method and path');
+  }
+  if (!areHeaders(headers)) throw new AppError('invalid', 'the headers of a request frame are not texts by name');
+  sound.add(meta as object);
+  return meta as RequestMeta;
 }
 
 /** Reads `meta` of a response frame; a peer that sends another shape is refused. */
 export function asResponseMeta(meta: unknown): ResponseMeta {
-  const { status, headers } = (meta ?? {}) as Partial<ResponseMeta>;
-  if (typeof status === 'number' && typeof headers === 'object') return meta as ResponseMeta;
-  throw new AppError('upstream_failed', 'a response frame has no status and headers');
+  if (isSound(meta)) return meta as ResponseMeta;
+  const { status, headers } = (meta ?? {}) as Record<string, unknown>;
+  if (typeof status !== 'number' || !areHeaders(headers)) {
+    throw new AppError('upstream_failed', 'a response frame has no status and headers');
+  }
+  sound.add(meta as object);
+  return meta as ResponseMeta;
+}
+
+function isSound(meta: unknown): boolean {
+  return typeof meta === 'object' && meta !== null && sound.has(meta);
+}
+
+function areHeaders(headers: unknown): boolean {
+  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) return false;
+  for (const value of Object.values(headers)) if (typeof value !== 'string') return false;
+  return true;
 }
 
 /** A frame's meta ready to be sent; callers that send the same meta often keep this. At most 65535 bytes. */

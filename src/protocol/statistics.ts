@@ -38,11 +38,45 @@ export interface ModelStatistics {
   readonly batch_stats: readonly BatchStatistics[];
 }
 
-export interface StatisticsAnswer {
-  readonly model_stats: readonly ModelStatistics[];
+const NONE: Tally = { count: 0, ns: 0 };
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** What a server's answer tells of its models. It may be anybody's server: what is missing or no number counts as 0. */
+export function readStatistics(answer: unknown): ModelStatistics[] {
+  return objects(fields(answer).model_stats).map((model) => ({
+    name: String(model.name ?? ''),
+    version: String(model.version ?? ''),
+    last_inference: count(model.last_inference),
+    inference_count: count(model.inference_count),
+    execution_count: count(model.execution_count),
+    inference_stats: tallies(REQUEST_PARTS, fields(model.inference_stats)),
+    batch_stats: objects(model.batch_stats).map((batch) => ({
+      batch_size: count(batch.batch_size),
+      ...tallies(['compute_input', 'compute_infer', 'compute_output'], batch),
+    })),
+  }));
 }
 
-const NONE: Tally = { count: 0, ns: 0 };
+function tallies<K extends string>(names: readonly K[], of: Fields): Record<K, Tally> {
+  const read = names.map((name) => {
+    const { count: times, ns } = fields(of[name]);
+    return [name, { count: count(times), ns: count(ns) }] as const;
+  });
+  return Object.fromEntries(read) as Record<K, Tally>;
+}
+
+function fields(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? (value as Fields) : {};
+}
+
+function objects(value: unknown): Fields[] {
+  return Array.isArray(value) ? value.map(fields) : [];
+}
+
+function count(value: unknown): number {
+  return typeof value === 'number' && Number.isFinite(value) ? value : 0;
+}
 
 /** What several replicas of a model did together, under one name. */
 export function addStatistics(name: string, version: string, parts: readonly ModelStatistics[]): ModelStatistics {
@@ -53,7 +87,7 @@ export function addStatistics(name: string, version: string, parts: readonly Mod
     batches.set(batch.batch_size, before ? addBatches(before, batch) : batch);
   }
   const tally = (key: (typeof REQUEST_PARTS)[number]) =>
-    parts.reduce((sum, part) => add(sum, part.inference_stats[key] ?? NONE), NONE);
+    parts.reduce((sum, part) => add(sum, part.inference_stats[key]), NONE);
   return {
     name,
     version,

@@ -2,7 +2,7 @@ import type { Fleet } from '../../core/fleet.js';
 import { ask } from '../../core/inference/forward.js';
 import type { PooledReplica } from '../../core/inference/pool.js';
 import { type EndpointRoute, modelNameOf, type RevisionRoute } from '../../core/inference/route.js';
-import { addStatistics, type ModelStatistics, type StatisticsAnswer } from '../../protocol/statistics.js';
+import { addStatistics, type ModelStatistics, readStatistics } from '../../protocol/statistics.js';
 
 /** A replica that does not tell within this is left out. */
 const ANSWER_MS = 2000;
@@ -26,7 +26,7 @@ async function askReplica({ forward }: PooledReplica, model: string): Promise<re
   try {
     const { status, body } = await reply;
     if (status !== 200) return [];
-    return (JSON.parse(body.toString('utf8')) as StatisticsAnswer).model_stats;
+    return readStatistics(JSON.parse(body.toString('utf8')));
   } catch {
     // one that is just going away, or is no server of ours
     return [];
