@@ -30,7 +30,12 @@ interface Operation {
   /** `{name}` and `{n}` stand for what is made up. */
   readonly path: string;
   readonly body?: unknown;
+  /** It takes as long as a server is given to start; this side leaves before. */
+  readonly slow?: boolean;
 }
+
+/** After so long the client of a slow call leaves. */
+const LEAVE_MS = 3000;
 
 const OPERATIONS: readonly Operation[] = [
   { method: 'GET', path: '/whoami' },
@@ -44,7 +49,8 @@ const OPERATIONS: readonly Operation[] = [
   {
     method: 'POST',
     path: '/models/{name}/versions',
-    body: { files: [], server: { url: 'http://127.0.0.1:9', protocols: ['v2'] } },
+    body: { files: [], server: { url: 'http://127.0.0.1:9', protocols: ['v2'], startTimeoutSec: 1 } },
+    slow: true,
   },
   { method: 'GET', path: '/models/{name}/versions/{n}' },
   { method: 'GET', path: '/models/{name}/versions/{n}/files/{name}' },
@@ -101,7 +107,7 @@ export function controlPort(url: string, key: string): Port {
     atOnce: CONNECTIONS,
     close: () => pool.destroy(),
     make(dice): Attempt {
-      const { method, path, body } = dice.pick(OPERATIONS);
+      const { method, path, body, slow = false } = dice.pick(OPERATIONS);
       const filled = encodeURI(`/api/v1${fill(dice, path)}`).replaceAll('%25', '%');
       const bytes = body === undefined ? Buffer.alloc(0) : bodyOf(dice, body);
       const headers = {
@@ -113,7 +119,13 @@ export function controlPort(url: string, key: string): Port {
         bytes,
         async run() {
           const sent = bytes.length === 0 ? null : bytes;
-          const answer = await pool.request({ method: method as 'GET', path: filled, headers, body: sent });
+          const signal = slow ? AbortSignal.timeout(LEAVE_MS) : null;
+          const asked = pool.request({ method: method as 'GET', path: filled, headers, body: sent, signal });
+          const answer = await asked.catch((error: unknown) => {
+            if (signal?.aborted) return undefined;
+            throw error;
+          });
+          if (!answer) return undefined;
           const got = Buffer.from(await answer.body.arrayBuffer());
           return faultOf({ status: answer.statusCode, headers: answer.headers, body: got }, 'control');
         },

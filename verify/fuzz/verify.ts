@@ -14,7 +14,7 @@ import { runPort } from './run.js';
 import { type Stage, setStage } from './stage.js';
 import { witness } from './witness.js';
 
-const INPUTS = 120_000;
+const INPUTS = 250_000;
 /** The part of all inputs after which memory is looked at for the first time. */
 const WARM_UP = 0.1;
 
