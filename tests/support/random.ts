@@ -23,7 +23,9 @@ export function randomTensor(random: () => number, name: string, finite: boolean
   const shape = Array.from({ length: Math.floor(random() * 4) }, () => Math.floor(random() * 5));
   const count = elementCount(shape);
   if (datatype === 'BYTES') {
-    const data = Array.from({ length: count }, () => Buffer.from(randomText(random), 'utf8'));
+    const binary = !finite && random() < 0.5;
+    const element = () => (binary ? randomBytes(random, 6) : Buffer.from(randomText(random), 'utf8'));
+    const data = Array.from({ length: count }, element);
     return makeTensor(name, datatype, shape, data);
   }
   const width = datatype === 'BOOL' ? 1 : (WIDTH[datatype.replace(/\D/g, '')] ?? 1);
@@ -58,4 +60,20 @@ function randomText(random: () => number): string {
   return Array.from({ length: Math.floor(random() * 6) }, () => LETTERS[Math.floor(random() * LETTERS.length)]).join(
     '',
   );
+}
+
+/** Up to so many bytes of any value. */
+export function randomBytes(random: () => number, most: number): Buffer {
+  return Buffer.from(Array.from({ length: Math.floor(random() * (most + 1)) }, () => Math.floor(random() * 256)));
+}
+
+/** The same bytes in pieces of random lengths, mostly short ones, some of them empty. */
+export function cutAnywhere(random: () => number, bytes: Buffer, most: number): Buffer[] {
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = at + Math.floor(random() ** 3 * (most + 1));
+    pieces.push(bytes.subarray(at, end));
+    at = end;
+  }
+  return pieces;
 }

@@ -127,7 +127,7 @@ export function controlPort(url: string, key: string): Port {
           });
           if (!answer) return undefined;
           const got = Buffer.from(await answer.body.arrayBuffer());
-          return faultOf({ status: answer.statusCode, headers: answer.headers, body: got }, 'control');
+          return faultOf({ status: answer.statusCode, headers: answer.headers, body: got }, 'control', slow);
         },
       };
     },
