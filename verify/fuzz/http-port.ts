@@ -128,7 +128,7 @@ const packed: Kind = (dice) => {
   return { ...asked, body, headers: { ...asked.headers, 'content-encoding': coding, 'accept-encoding': 'gzip' } };
 };
 
-const NAMES = [...MODELS, OUTSIDE, CHAT, 'nothing', '%', '%zz', '%00', '%2e%2e', '..', 'é', 'a'.repeat(3000), ' '];
+const NAMES = [...MODELS, OUTSIDE, CHAT, 'absent', '%', '%zz', '%00', '%2e%2e', '..', 'é', 'a'.repeat(3000), ' '];
 const VERSIONS = [
   '',
   '/versions/1',
@@ -175,7 +175,7 @@ const odd: Kind = (dice) => {
 const repository: Kind = (dice) => {
   const path = dice.pick([
     '/v2/repository/index',
-    '/v2/repository/models/nothing/load',
+    '/v2/repository/models/absent/load',
     '/v2/repository/models/%/unload',
   ]);
   return request(path, { body: damagedJson(dice, { ready: true, parameters: { config: '{}', path: 'x' } }) });

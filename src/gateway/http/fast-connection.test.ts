@@ -3,11 +3,12 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { callHeaders, frame, HELLO, headersFrame, RawClient } from '../../../tests/support/http2-frames.js';
 import { seeded } from '../../../tests/support/random.js';
+import type { BodyStream } from '../../core/inference/forward.js';
 import { GrpcConnections } from '../grpc/connections.js';
 import { FLAG, FRAME } from '../http2/codes.js';
 import { collect } from './body.js';
 import type { HttpExchange } from './exchange.js';
-import { createFront, type Front } from './front.js';
+import { createFront, type Front, type FrontOptions } from './front.js';
 import { NodeExchange } from './node-exchange.js';
 
 const closing: (() => unknown)[] = [];
@@ -27,7 +28,7 @@ interface TestFront {
 }
 
 /** Answers `/v2/hold…` not at all, and others with what was asked. */
-async function start(bodyTimeoutMs = 10_000): Promise<TestFront> {
+async function start({ bodyTimeoutMs = 10_000, dataPlane }: Partial<FrontOptions> = {}): Promise<TestFront> {
   const asked: string[] = [];
   const left: string[] = [];
   const held = new Map<string, HttpExchange>();
@@ -40,12 +41,11 @@ async function start(bodyTimeoutMs = 10_000): Promise<TestFront> {
     if (url.startsWith('/v2/hold')) held.set(url, exchange);
     else exchange.reply({ status: 200, headers: {}, requestId: 'r' }, Buffer.from(text));
   };
+  const refuse = (exchange: HttpExchange, { message }: Error) =>
+    exchange.reply({ status: 504, headers: {}, requestId: 'r' }, Buffer.from(message));
   const front = createFront({
     takes: (url) => url.startsWith('/v2'),
-    dataPlane: (exchange) =>
-      void answer(exchange).catch((error: Error) =>
-        exchange.reply({ status: 504, headers: {}, requestId: 'r' }, Buffer.from(error.message)),
-      ),
+    dataPlane: dataPlane ?? ((exchange) => void answer(exchange).catch((error) => refuse(exchange, error))),
     control: (_request, response) => void response.end('control'),
     grpc: new GrpcConnections({
       maxMessageBytes: 1000,
@@ -201,7 +201,7 @@ describe('requests on one connection', () => {
   });
 
   it('a body in pieces is put together, and one that never comes whole is answered without it', async () => {
-    const { port, asked } = await start(200);
+    const { port, asked } = await start({ bodyTimeoutMs: 200 });
     const { socket, bodies } = client(port);
     const [head = '', body = ''] = post('/v2/a', 'abcdef').split('\r\n\r\n');
     socket.write(`${head}\r\n\r\n`);
@@ -306,6 +306,48 @@ it('a client that sends ahead without end is not read further', async () => {
   expect(socket.writableLength).toBeGreaterThan(2 ** 20);
   expect(taken).toBeLessThan(60 * 2 ** 20);
 });
+
+it('a large body that is not taken is not read further, and goes on when it is', async () => {
+  const total = 100 * 2 ** 20;
+  let taken = 0;
+  let body: BodyStream | undefined;
+  const { port } = await start({
+    dataPlane(exchange) {
+      body = exchange.readBody();
+      body.read({
+        chunk(bytes) {
+          taken += bytes.length;
+          body?.pause();
+        },
+        end: () => exchange.reply({ status: 200, headers: {}, requestId: 'r' }, Buffer.from(String(taken))),
+        failed: () => exchange.abort(),
+      });
+    },
+  });
+  const { socket, bodies } = client(port);
+  socket.write(`POST /v2/a HTTP/1.1\r\nHost: x\r\nContent-Length: ${total}\r\n\r\n`);
+  const piece = Buffer.alloc(2 ** 20);
+  for (let sent = 0; sent < total; sent += piece.length) socket.write(piece);
+  await until(() => taken > 0);
+  const settled = await stalled(() => socket.writableLength);
+  // the kernels' buffers take some
+  expect(settled).toBeGreaterThan(total / 2);
+  const going = setInterval(() => body?.resume(), 0);
+  expect(await bodies(1)).toEqual([String(total)]);
+  clearInterval(going);
+});
+
+/** Waits until a number does not change in many turns of the event loop. */
+async function stalled(read: () => number): Promise<number> {
+  let [last, same] = [read(), 0];
+  while (same < 100) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    const now = read();
+    same = now === last ? same + 1 : 0;
+    last = now;
+  }
+  return last;
+}
 
 async function until(check: () => boolean): Promise<void> {
   while (!check()) await new Promise((resolve) => setImmediate(resolve));

@@ -3,7 +3,7 @@
  * Node's own HTTP server.
  */
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
-import { createServer, type Server } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import type { GrpcConnections } from '../grpc/connections.js';
 import type { HttpExchange } from './exchange.js';
 import { FastConnection } from './fast-connection.js';
@@ -59,6 +59,7 @@ export function createFront(options: FrontOptions): Front {
       handOver: (taken) => {
         forget();
         http.emit('connection', taken);
+        keepPaused(taken);
         taken.resume();
       },
       speaksHttp2: (taken, firstBytes) => {
@@ -98,4 +99,14 @@ export function createFront(options: FrontOptions): Front {
       clearTimeout(cut);
     },
   };
+}
+
+/**
+ * Node's server reads on when a socket is resumed and paused within one turn: it hears of the resumption last, and of no
+ * later pause, because the socket is paused already. A body that nobody takes would then be held whole.
+ */
+function keepPaused(socket: Socket): void {
+  socket.on('resume', () => {
+    if (socket.isPaused()) socket.emit('pause');
+  });
 }
