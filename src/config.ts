@@ -70,6 +70,20 @@ export const settingsSchema = z.object({
     .describe('Most predictions that wait for a replica of one revision; more are answered 429.'),
   SLUICE_MAX_CONNECTIONS: count.default(4096).describe('Most open client connections of one gateway.'),
   SLUICE_SPARES: count.default(1).describe('Warm model servers kept ready to take a model over.'),
+  SLUICE_ADVERTISE_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('Where workers reach this gateway. Default: its address and port, 127.0.0.1 when it listens everywhere.'),
+  SLUICE_ASYNC_DEADLINE_SEC: seconds
+    .default(86_400)
+    .describe('Longest that an asynchronous prediction may take from its acceptance, retries included.'),
+  SLUICE_ASYNC_KEEP_SEC: positive
+    .default(604_800)
+    .describe('How long the result of an asynchronous prediction is kept.'),
+  SLUICE_WEBHOOK_PRIVATE: z
+    .enum(['true', 'false'])
+    .default('false')
+    .describe('Whether webhooks may go to loopback, link-local and private addresses.'),
   SLUICE_DRAIN_SEC: seconds.max(3600).default(30).describe('Longest that a stop waits for requests in flight.'),
   SLUICE_PYTHON: z
     .string()
@@ -114,6 +128,13 @@ export interface Config {
     readonly queueLimit: number;
     readonly maxConnections: number;
     readonly drainMs: number;
+  };
+  /** Where workers reach the gateway; undefined: where it listens. */
+  readonly advertiseUrl: string | undefined;
+  readonly asynchronous: {
+    readonly deadlineMs: number;
+    readonly keepMs: number;
+    readonly webhooksToPrivate: boolean;
   };
   readonly spares: number;
   readonly training: {
@@ -170,6 +191,12 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       queueLimit: set.SLUICE_QUEUE_LIMIT,
       maxConnections: set.SLUICE_MAX_CONNECTIONS,
       drainMs: ms(set.SLUICE_DRAIN_SEC),
+    },
+    advertiseUrl: set.SLUICE_ADVERTISE_URL,
+    asynchronous: {
+      deadlineMs: ms(set.SLUICE_ASYNC_DEADLINE_SEC),
+      keepMs: ms(set.SLUICE_ASYNC_KEEP_SEC),
+      webhooksToPrivate: set.SLUICE_WEBHOOK_PRIVATE === 'true',
     },
     spares: set.SLUICE_SPARES,
     training: {

@@ -14,10 +14,12 @@ import { eventRoutes } from './routes/events.js';
 import { jobRoutes } from './routes/jobs.js';
 import { keyRoutes, whoamiRoutes } from './routes/keys.js';
 import { modelRoutes } from './routes/models.js';
+import { predictionListRoutes, predictionRoutes } from './routes/predictions.js';
 import { promotionRoutes } from './routes/promotions.js';
 import { rolloutRoutes } from './routes/rollouts.js';
 import { systemRoutes } from './routes/system.js';
 import { trafficRoutes } from './routes/traffic.js';
+import { webhookRoutes } from './routes/webhooks.js';
 import type { Services } from './services.js';
 
 const API = '/api/v1';
@@ -29,6 +31,8 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
 
   app.use(requestId(services), securityHeaders);
   app.route('/', systemRoutes(services, document));
+
+  app.route('/', predictionRoutes(services));
 
   app.use(`${API}/*`, authenticated(services));
   app.route(API, whoamiRoutes());
@@ -47,6 +51,8 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
   app.route(API, promotionRoutes(services));
   app.route(API, rolloutRoutes(services));
   app.route(API, jobRoutes(services));
+  app.route(API, predictionListRoutes(services));
+  app.route(API, webhookRoutes(services));
   app.route(API, eventRoutes(services));
   app.route(API, keyRoutes(services));
 

@@ -19,6 +19,13 @@ export interface Limits {
   readonly apiTimeoutMs: number;
 }
 
+export interface AsyncSettings {
+  /** From the acceptance of an asynchronous prediction until it fails if it has not ended. */
+  readonly deadlineMs: number;
+  /** Whether webhooks may go to loopback and private addresses. */
+  readonly webhooksToPrivate: boolean;
+}
+
 /** What the gateway's doors work with; made once by the composition root. */
 export interface Services {
   readonly db: Db;
@@ -32,6 +39,7 @@ export interface Services {
   readonly metrics: GatewayMetrics;
   readonly notifications: Notifications;
   readonly limits: Limits;
+  readonly asynchronous: AsyncSettings;
   readonly clock: Clock;
   readonly log: Log;
   /** Whether this gateway can do its work now; says what is missing. */

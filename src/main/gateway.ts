@@ -27,6 +27,7 @@ import { ProcessFleet } from '../platform/fleet/process-fleet.js';
 import { createSandbox } from '../platform/fleet/sandbox.js';
 import { Spares, type SparesOptions } from '../platform/fleet/spares.js';
 import { openQueue } from '../platform/queue/open.js';
+import { Announcement, reachable } from './announcement.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
 import { program } from './paths.js';
@@ -93,6 +94,7 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     metrics,
     notifications,
     limits: config.limits,
+    asynchronous: config.asynchronous,
     clock,
     log,
     readiness() {
@@ -118,12 +120,12 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
     void work.catch((error) => log.warn(`${what} failed; it is tried again`, { error: messageOf(error) }));
   const listener = listen(
     config.databaseUrl,
-    ['sluice_routing', 'sluice_keys', 'sluice_events', 'sluice_logs'],
+    ['sluice_routing', 'sluice_keys', ...Notifications.channels],
     {
       onNotify(channel, payload) {
         if (channel === 'sluice_routing') attempt('reading the routing', routing.refresh(db, payload));
         else if (channel === 'sluice_keys') attempt('reading the keys', keys.reload(db));
-        else notifications.wake(channel === 'sluice_logs' ? `logs/${payload}` : `events/${payload}`);
+        else notifications.notified(channel, payload);
       },
       onConnect() {
         state.listening = true;
@@ -158,12 +160,14 @@ export async function startGateway(config: Config, log: Log): Promise<{ url: str
   });
   const { address, port, family } = server.address() as AddressInfo;
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  const announcement = new Announcement(db, { id, url: config.advertiseUrl ?? reachable(address, port), log });
   log.info('gateway listening', { url, gateway: id });
 
   return {
     url,
     async stop() {
       state.stopping = true;
+      await announcement.close();
       clearInterval(flushing);
       clearInterval(rereading);
       await close(Math.min(config.limits.drainMs, CUT_MS));

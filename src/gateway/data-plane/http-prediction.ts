@@ -9,12 +9,14 @@ import type { HttpExchange } from '../http/exchange.js';
 import { MAX_HELD_BYTES } from '../http/front.js';
 import { traceParent } from '../trace.js';
 import { answerError } from './answers.js';
+import { takenAsync } from './async.js';
 import type { RevisionMeter } from './meters.js';
 import type { ModelPath } from './paths.js';
 import { type Destination, type Plane, route } from './plane.js';
 
 /** Takes a prediction over; the exchange is answered, whatever happens. */
 export function predictOverHttp(plane: Plane, exchange: HttpExchange, path: ModelPath, id: string): void {
+  if (takenAsync(plane.services, exchange, path.name, id)) return;
   const wish = {
     authorization: exchange.header('authorization'),
     apiKey: exchange.header('x-api-key'),

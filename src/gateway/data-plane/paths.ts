@@ -31,9 +31,9 @@ const VERBS: ReadonlyMap<string, ModelPath['kind']> = new Map([
 const known = new Map<string, DataPath>();
 const MAX_KNOWN = 4096;
 
-/** Whether a request target is for the data plane. */
+/** Whether a request target is for the data plane. Answers that are fetched later are for the control API's server. */
 export function isDataPath(url: string): boolean {
-  return url.startsWith('/v2/') || url === '/v2' || url.startsWith('/v2?');
+  return (url.startsWith('/v2/') && !url.startsWith('/v2/predictions/')) || url === '/v2' || url.startsWith('/v2?');
 }
 
 /** Reads a path without its query; undefined when there is nothing at it. */
