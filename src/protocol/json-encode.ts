@@ -21,7 +21,7 @@ export function elementsToJson(tensor: Tensor): JsonElements {
     case 'FP32':
       return floats(tensor.data, float32Text);
     case 'FP64':
-      return floats(tensor.data, plainText);
+      return floats(tensor.data, float64Text);
     case 'FP16':
       return floats(Float64Array.from(tensor.data, fromHalf), float32Text);
     case 'BF16':
@@ -48,7 +48,7 @@ const POWERS = Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
  */
 export function float32Text(value: number): string {
   const size = value < 0 ? -value : value;
-  if (size < 1e-6 || size >= 1e9 || value === (value | 0)) return plainText(value);
+  if (size < 1e-6 || size >= 1e9 || value === (value | 0)) return float64Text(value);
   let digitsBefore = 0;
   if (size >= 1) {
     digitsBefore = 1;
@@ -68,8 +68,8 @@ export function float32Text(value: number): string {
   return `${value}`;
 }
 
-/** -0 keeps its sign: `String(-0)` is "0", and JSON knows -0. */
-function plainText(value: number): string {
+/** A double-precision number as text. -0 keeps its sign: `String(-0)` is "0", and JSON knows -0. */
+export function float64Text(value: number): string {
   return value === 0 && 1 / value < 0 ? '-0' : `${value}`;
 }
 
