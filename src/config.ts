@@ -80,6 +80,10 @@ export const settingsSchema = z.object({
   SLUICE_ASYNC_KEEP_SEC: positive
     .default(604_800)
     .describe('How long the result of an asynchronous prediction is kept.'),
+  SLUICE_ASYNC_QUEUE_LIMIT: count
+    .min(1)
+    .default(100_000)
+    .describe('Most asynchronous predictions of a project that wait; more are answered 429.'),
   SLUICE_WEBHOOK_PRIVATE: z
     .enum(['true', 'false'])
     .default('false')
@@ -134,6 +138,7 @@ export interface Config {
   readonly asynchronous: {
     readonly deadlineMs: number;
     readonly keepMs: number;
+    readonly queueLimit: number;
     readonly webhooksToPrivate: boolean;
   };
   readonly spares: number;
@@ -196,6 +201,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     asynchronous: {
       deadlineMs: ms(set.SLUICE_ASYNC_DEADLINE_SEC),
       keepMs: ms(set.SLUICE_ASYNC_KEEP_SEC),
+      queueLimit: set.SLUICE_ASYNC_QUEUE_LIMIT,
       webhooksToPrivate: set.SLUICE_WEBHOOK_PRIVATE === 'true',
     },
     spares: set.SLUICE_SPARES,

@@ -1,12 +1,13 @@
 /** npm run verify: the long checks. Without a name it lists them; with one it runs that one and prints its figures. */
 
+import { batch } from './batch/verify.js';
 import { demo } from './demo/verify.js';
 import { faults } from './faults/verify.js';
 import { kpa } from './kpa/verify.js';
 import { splits } from './splits/verify.js';
 import type { Verification } from './verification.js';
 
-const VERIFICATIONS: readonly Verification[] = [demo, faults, kpa, splits];
+const VERIFICATIONS: readonly Verification[] = [batch, demo, faults, kpa, splits];
 
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === undefined || name === '--help') {

@@ -14,7 +14,7 @@ import type { Io } from './io.js';
 import { number } from './print/text.js';
 import { resolveVersion } from './resolve.js';
 import { openSession, type Session } from './session.js';
-import { integer } from './values.js';
+import { defined, integer } from './values.js';
 
 interface CreateOptions {
   readonly file?: string;
@@ -171,10 +171,6 @@ function merged(base: unknown, changes: Readonly<Record<string, unknown>>): Reco
   const from = typeof base === 'object' && base !== null ? base : {};
   const all = { ...from, ...defined(changes) };
   return Object.keys(all).length > 0 ? all : undefined;
-}
-
-function defined(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 /** A gate in a few words: its kind, then what it is set to. */

@@ -271,6 +271,7 @@ export interface Schema {
     input_digest: string;
     input_bytes: number;
     request_key: string | null;
+    /** What its worker does now. */
     phase: Generated<string>;
     /** How its input is read; null until the first worker looked. */
     plan: MaybeJson<BatchPlan>;

@@ -7,6 +7,7 @@ import { apiTimeout, jsonBody, requestId, securityHeaders } from './middlewares.
 import { methodNotAllowed, notFound, onError } from './on-error.js';
 import { documentOf, newRouter } from './openapi.js';
 import { aliasRoutes } from './routes/aliases.js';
+import { batchRoutes } from './routes/batch-predictions.js';
 import { blobRoutes } from './routes/blobs.js';
 import { datasetRoutes } from './routes/datasets.js';
 import { endpointRoutes } from './routes/endpoints.js';
@@ -51,6 +52,7 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
   app.route(API, promotionRoutes(services));
   app.route(API, rolloutRoutes(services));
   app.route(API, jobRoutes(services));
+  app.route(API, batchRoutes(services));
   app.route(API, predictionListRoutes(services));
   app.route(API, webhookRoutes(services));
   app.route(API, eventRoutes(services));

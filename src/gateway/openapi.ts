@@ -65,6 +65,16 @@ export function jsonRequest<S extends z.ZodType>(schema: S) {
   return { required: true as const, content: { 'application/json': { schema } } };
 }
 
+/** The header under which a submission is made once, however often it is sent. */
+export const idempotencyHeaders = z.object({
+  'idempotency-key': z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe('The same key and request again is the same submission.'),
+});
+
 /** Bytes of any kind: handlers take them as a stream, never as a value. */
 export const binary = z.custom<never>().openapi({ type: 'string', format: 'binary' });
 

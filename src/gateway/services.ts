@@ -22,6 +22,8 @@ export interface Limits {
 export interface AsyncSettings {
   /** From the acceptance of an asynchronous prediction until it fails if it has not ended. */
   readonly deadlineMs: number;
+  /** Most of a project that wait; more are refused. */
+  readonly queueLimit: number;
   /** Whether webhooks may go to loopback and private addresses. */
   readonly webhooksToPrivate: boolean;
 }

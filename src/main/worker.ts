@@ -23,6 +23,7 @@ import { unpackCode } from '../platform/training/code.js';
 import { createLocalRunner } from '../platform/training/local-runner.js';
 import { machineCapacity } from '../platform/training/machine.js';
 import { createPostWebhook } from '../platform/webhooks/post.js';
+import { createBatchRun } from '../workers/batch-run.js';
 import { clean } from '../workers/clean.js';
 import { Holdings } from '../workers/holdings.js';
 import { createPredictionRun } from '../workers/prediction-run.js';
@@ -38,6 +39,8 @@ import { program } from './paths.js';
 const DATABASE_WAIT_MS = 60_000;
 const RECONCILE_MS = 2000;
 const CLEAN_MS = 30_000;
+/** Most bytes of tensors in a request of a batch prediction. */
+const BATCH_REQUEST_BYTES = 4 * 2 ** 20;
 /** Attempts that may be under way at once; how many of them run is up to the machine's slots. */
 const ATTEMPTS = 64;
 
@@ -103,6 +106,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
     idleMs: config.limits.predictTimeoutMs + 30_000,
   });
   const holdings = new Holdings(db, 'predictions', owner, log);
+  const batchHoldings = new Holdings(db, 'batch_predictions', owner, log);
   const post = createPostWebhook({ allowPrivate: config.asynchronous.webhooksToPrivate });
   const host = await queue.host(
     {
@@ -116,7 +120,12 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
       'rollout.advance': createRolloutAdvance(deps),
       'prediction.run': createPredictionRun({ ...deps, ask, holdings }),
       'webhook.send': createWebhookSend({ ...deps, post }),
-      'batch.run': async () => {},
+      'batch.run': createBatchRun({
+        ...deps,
+        ask,
+        holdings: batchHoldings,
+        maxRequestBytes: Math.min(BATCH_REQUEST_BYTES, config.limits.bodyBytes / 2),
+      }),
     },
     { concurrency: { 'training.run': ATTEMPTS }, closeTimeoutMs: training.stopGraceMs + 5000 },
   );
@@ -149,6 +158,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
       await Promise.all(watching);
       await host.close();
       holdings.close();
+      batchHoldings.close();
       ask.close();
       await sandbox.close();
       await queue.close();

@@ -1,5 +1,6 @@
 /** Removes what nobody needs any more: old results, their blobs, keys and addresses of the dead. Harmless to run anywhere. */
 import { forgetInternalKeys } from '../core/access/store.js';
+import { forgetParts } from '../core/batch/parts.js';
 import { sweepBlobs } from '../core/blob-references.js';
 import type { Blobs } from '../core/blobs.js';
 import { forgetDeadGateways } from '../core/gateways/store.js';
@@ -17,9 +18,10 @@ export interface CleanDeps {
 /** One pass. Answers whether there may be more to remove at once. */
 export async function clean({ db, blobs, keepMs }: CleanDeps): Promise<boolean> {
   const predictions = await forgetPredictions(db, keepMs);
+  const batches = await forgetParts(db);
   const swept = await sweepBlobs(db, blobs);
   await forgetDeliveries(db, keepMs);
   await forgetInternalKeys(db);
   await forgetDeadGateways(db);
-  return predictions + swept > 0;
+  return predictions + batches + swept > 0;
 }

@@ -1,5 +1,6 @@
 /** Finds what was written and never enqueued, and what a dead worker left running. Harmless to run anywhere, any time. */
 import type { Clock } from '../clock.js';
+import { failLateBatches, recoverBatches } from '../core/batch/ends.js';
 import { forgetStatistics } from '../core/inference/statistics.js';
 import { attemptQueueId, type Enqueue } from '../core/jobs.js';
 import { overdue } from '../core/ownership.js';
@@ -27,6 +28,7 @@ export async function takeBack(db: Db, machine: string): Promise<void> {
   await recoverJobs(db, JOB_SILENCE_MS, machine);
   // whoever is to be told of those that end here is found by the reconcile pass
   await recoverPredictions(db, machine);
+  await recoverBatches(db, machine);
 }
 
 /** One pass. */
@@ -52,6 +54,10 @@ async function reconcilePredictions({ db, enqueue }: Pick<ReconcileDeps, 'db' | 
     await enqueue('webhook.send', { deliveryId }, { id: deliveryId });
   for (const { id, attempt } of await overdue(db, 'predictions'))
     await enqueue('prediction.run', { predictionId: id }, { id: attemptQueueId(id, attempt) });
+  await recoverBatches(db);
+  await failLateBatches(db);
+  for (const { id, attempt } of await overdue(db, 'batch_predictions'))
+    await enqueue('batch.run', { batchId: id }, { id: attemptQueueId(id, attempt) });
   for (const { id, attempt } of await overdueDeliveries(db))
     await enqueue('webhook.send', { deliveryId: id }, { id: attemptQueueId(id, attempt) });
 }

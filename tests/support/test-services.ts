@@ -127,7 +127,7 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
       close: async () => {},
     },
     limits: { bodyBytes: 2 ** 20, uploadBytes: 2 ** 24, predictTimeoutMs: 5000, apiTimeoutMs: 5000, ...limits },
-    asynchronous: { deadlineMs: 60_000, webhooksToPrivate: false },
+    asynchronous: { deadlineMs: 60_000, queueLimit: 1000, webhooksToPrivate: false },
     readiness: () => ({ ready: true, checks: { database: 'ok' } }),
   };
   const app = createApp(services);

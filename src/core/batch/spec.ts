@@ -52,7 +52,7 @@ export const batchSpecSchema = z
       .number()
       .int()
       .min(1)
-      .max(30 * 86_400)
+      .max(14 * 86_400)
       .default(86_400)
       .describe('From its submission; it fails if it has not ended by then.'),
     onError: z
@@ -61,6 +61,10 @@ export const batchSpecSchema = z
       .describe('A row that cannot be read or predicted fails the job, or becomes a row of nulls and what was wrong.'),
   })
   .strict()
+  .refine(
+    ({ output }) => output.format !== 'npy' || (output.outputs?.length ?? 1) === 1,
+    'npy holds one array: output.outputs must name one output',
+  )
   .refine(
     ({ onError, output }) => onError === 'fail' || output.format !== 'npy',
     'npy has no place for what is wrong with a row: onError must be "fail"',

@@ -89,6 +89,18 @@ async function underSameKey(tx: Db, input: NewPrediction): Promise<{ accepted: A
   return { accepted, same: isSame };
 }
 
+/** Refuses more predictions of a project that has so many waiting already. */
+export async function checkBacklog(db: Db, project: string, limit: number): Promise<void> {
+  const { rows } = await sql<{ waiting: number }>`
+    select count(*) as waiting from (select from predictions where project = ${project} and state = 'queued'
+      limit ${limit}::bigint) as first`.execute(db);
+  if (Number(rows[0]?.waiting) < limit) return;
+  throw new AppError('overloaded', `${limit} asynchronous predictions wait already, which is the bound`, {
+    retryAfterSec: 5,
+    details: { limit },
+  });
+}
+
 /** A prediction of the project, with who may use its endpoint now: `key` where that is gone. */
 export async function getPrediction(db: Db, project: string, id: string) {
   const row = await db

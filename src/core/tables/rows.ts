@@ -1,6 +1,6 @@
 /** Rows of a table as tensors: consecutive rows of the same shape lie one behind the other, ready to be sent together. */
 import { AppError, messageOf } from '../../errors.js';
-import { elementCount, type Tensor } from '../../protocol/tensor.js';
+import { elementCount, type Tensor, tensorFromBytes, tensorToBytes } from '../../protocol/tensor.js';
 import { createElements, type ElementBuffer, shown } from './elements.js';
 import type { InputColumn, Layout } from './layout.js';
 
@@ -184,5 +184,21 @@ export function sliceRows(tensors: readonly Tensor[], from: number, to: number):
         ? tensor.data.slice(from * each, to * each)
         : tensor.data.subarray(from * each, to * each);
     return { ...tensor, shape: [to - from, ...inner], data } as Tensor;
+  });
+}
+
+/** So many rows: the last one stands in for those that are missing. */
+export function padRows(tensors: readonly Tensor[], rows: number): readonly Tensor[] {
+  return tensors.map((tensor) => {
+    const [given = 0, ...inner] = tensor.shape;
+    const [last] = sliceRows([tensor], given - 1, given);
+    if (given >= rows || !last) return tensor;
+    const more = new Array<Buffer>(rows - given).fill(tensorToBytes(last));
+    return tensorFromBytes(
+      tensor.name,
+      tensor.datatype,
+      [rows, ...inner],
+      Buffer.concat([tensorToBytes(tensor), ...more]),
+    );
   });
 }

@@ -7,7 +7,7 @@ import type { Caller } from '../../core/access/key.js';
 import type { EndpointRoute } from '../../core/inference/route.js';
 import { attemptQueueId } from '../../core/jobs.js';
 import { type StoredRequest, summaryOf } from '../../core/predictions/spec.js';
-import { submitPrediction } from '../../core/predictions/store.js';
+import { checkBacklog, submitPrediction } from '../../core/predictions/store.js';
 import { checkWebhookUrl } from '../../core/webhooks/address.js';
 import { AppError, asAppError } from '../../errors.js';
 import { databaseError } from '../database-errors.js';
@@ -69,6 +69,7 @@ async function accept(services: Services, exchange: HttpExchange, name: string, 
   const url = webhook === undefined ? undefined : checkWebhookUrl(webhook, asynchronous.webhooksToPrivate);
   const requestKey = readKey(exchange.header('idempotency-key'));
   const request = storedRequest(exchange, endpoint);
+  await checkBacklog(db, caller.project, asynchronous.queueLimit);
   const accepted = await submitPrediction(db, blobs, {
     project: caller.project,
     endpointId: endpoint.id,

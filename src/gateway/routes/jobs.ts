@@ -21,6 +21,7 @@ import {
   after,
   answer,
   component,
+  idempotencyHeaders,
   jsonRequest,
   limit,
   named,
@@ -46,14 +47,7 @@ const submit = createRoute({
   description: 'Once this answers, the job is accepted and will reach its end, whatever happens to this process.',
   tags,
   request: {
-    headers: z.object({
-      'idempotency-key': z
-        .string()
-        .min(1)
-        .max(200)
-        .optional()
-        .describe('The same key and job again is the same submission.'),
-    }),
+    headers: idempotencyHeaders,
     body: jsonRequest(component('JobSpec', jobSpecSchema)),
   },
   responses: {

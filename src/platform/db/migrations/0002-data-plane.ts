@@ -29,6 +29,7 @@ const STATEMENTS = [
   `create unique index predictions_request_key on predictions (project, endpoint_id, request_key)
     where request_key is not null`,
   `create index predictions_waiting on predictions (look_at) where state = 'queued'`,
+  `create index predictions_backlog on predictions (project) where state = 'queued'`,
   `create index predictions_held on predictions (owner) where state = 'running'`,
   `create index predictions_ended on predictions (ended_at) where ended_at is not null`,
   `create index predictions_recent on predictions (project, created_at desc)`,
@@ -38,7 +39,7 @@ const STATEMENTS = [
     id text primary key, project text not null references projects(name), name text not null,
     endpoint_id text not null references endpoints(id), endpoint text not null,
     spec jsonb not null, input_digest text not null, input_bytes bigint not null, request_key text,
-    state text not null default 'queued', phase text not null default 'queued',
+    state text not null default 'queued', phase text not null default '',
     attempt integer not null default 0, lost_in_a_row integer not null default 0,
     owner text, heartbeat_at timestamptz, cancel_requested_at timestamptz, reason text not null default '',
     plan jsonb, outputs jsonb, revision integer,
