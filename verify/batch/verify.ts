@@ -1,4 +1,4 @@
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream, createWriteStream, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -11,14 +11,16 @@ import type { Batch } from '../../src/cli/api-types.js';
 import { SluiceClient } from '../../src/cli/client.js';
 import { messageOf } from '../../src/errors.js';
 import { seeded } from '../../tests/support/random.js';
+import { whyNoRedis } from '../../tests/support/redis-server.js';
 import { lookUntil, patiently } from '../faults/api.js';
 import { createInstallation, type Installation } from '../faults/installation.js';
 import { killNow } from '../faults/processes.js';
 import type { Verification, VerificationResult } from '../verification.js';
+import { ENDPOINT, throughGatewaysDeath, throughRedisDeath } from './async.js';
+import { checkTables } from './tables.js';
 
 const START_MS = 60_000;
 const WATCHDOG_MS = 20 * 60_000;
-const ENDPOINT = 'linear';
 
 /**
  * A batch prediction of a million rows on a real installation whose worker and gateway are killed while it runs, and an
@@ -57,13 +59,16 @@ async function verify({ rows, kills, random }: Given): Promise<VerificationResul
     throw new Error(`not done within ${WATCHDOG_MS / 60_000} minutes`);
   });
   try {
+    const tables = await checkTables();
+    problems.push(...tables.problems);
     installation.start(undefined);
     const client = new SluiceClient({ url: installation.url, key: installation.key, timeoutMs: 10_000 });
     await patiently('the start', START_MS, () => client.get('/readyz'));
     await serve(client);
-    const undisturbed = await runBatch({ client, folder, rows, problems });
+    const undisturbed = await runBatch({ installation, client, folder, rows, problems });
     const played = await Promise.race([
       runBatch({
+        installation,
         client,
         folder,
         rows,
@@ -74,8 +79,11 @@ async function verify({ rows, kills, random }: Given): Promise<VerificationResul
     ]);
     const killed = (played.kills?.worker ?? 0) + (played.kills?.gateway ?? 0);
     if (killed !== kills) problems.push(`the batch ended after ${killed} of ${kills} kills`);
-    const survived = await asyncThroughDeath(installation, client);
-    if (!survived.ok) problems.push(`an asynchronous prediction did not survive its gateway: ${survived.words}`);
+    const gateway = await throughGatewaysDeath(installation, client);
+    problems.push(...gateway.problems);
+    const noRedis = whyNoRedis();
+    const redis = noRedis === undefined ? await throughRedisDeath(installation, client) : undefined;
+    problems.push(...(redis?.problems ?? []));
     const left = await installation.stop();
     problems.push(...left.map(({ pid, command }) => `left after the stop: ${pid} ${command.slice(0, 120)}`));
     if (problems.length > 0) for (const line of await installation.lastLog(40)) console.error(line);
@@ -83,9 +91,11 @@ async function verify({ rows, kills, random }: Given): Promise<VerificationResul
     return {
       ok: problems.length === 0,
       figures: {
+        'table values compared with numpy and pyarrow': tables.compared,
         rows,
         'undisturbed: duration (s)': undisturbed.seconds,
         'undisturbed: rows per second': Math.round(rows / undisturbed.seconds),
+        "undisturbed: the worker's most memory (MiB)": undisturbed.workerMiB,
         'kills of the worker': played.kills?.worker ?? 0,
         'kills of the gateway': played.kills?.gateway ?? 0,
         'disturbed: duration (s)': played.seconds,
@@ -93,10 +103,20 @@ async function verify({ rows, kills, random }: Given): Promise<VerificationResul
         'attempts of the disturbed batch': played.attempts,
         'answers, in order and right': played.right,
         'answers missing, repeated or wrong': played.wrong,
-        'async answer after its gateway died (ms)': survived.tookMs,
+        'async: answers after their gateway died': gateway.right,
+        'async: until the last of them (ms)': gateway.tookMs,
+        ...(redis
+          ? {
+              'async: answers after Redis and the worker died': redis.right,
+              'async: until the last of these (ms)': redis.tookMs,
+            }
+          : {}),
         problems: problems.length,
       },
-      notRun: [],
+      notRun: [
+        ...(noRedis === undefined ? [] : [`asynchronous predictions through the death of Redis: ${noRedis}`]),
+        ...(tables.notRun === undefined ? [] : [`tables beside numpy and pyarrow: ${tables.notRun}`]),
+      ],
     };
   } catch (error) {
     for (const line of await installation.lastLog(40)) console.error(line);
@@ -121,6 +141,7 @@ async function serve(client: SluiceClient): Promise<void> {
 }
 
 interface Run {
+  readonly installation: Installation;
   readonly client: SluiceClient;
   readonly folder: string;
   readonly rows: number;
@@ -132,7 +153,7 @@ interface Run {
 type Kills = Record<'worker' | 'gateway', number>;
 
 /** Runs a batch of so many rows to its end and checks every answer. */
-async function runBatch({ client, folder, rows, problems, during }: Run) {
+async function runBatch({ installation, client, folder, rows, problems, during }: Run) {
   const input = join(folder, 'input.csv');
   await pipeline(Readable.from(idRows(rows)), createWriteStream(input));
   const { size } = await stat(input);
@@ -148,8 +169,10 @@ async function runBatch({ client, folder, rows, problems, during }: Run) {
   const show = async () => (await client.get<Batch>(`/api/v1/batch-predictions/${id}`)).body;
   const disturbed = during?.(id);
   let end = await patiently('the batch', START_MS, show);
+  let workerMiB = 0;
   while (!end.endedAt) {
     await sleep(100);
+    workerMiB = Math.max(workerMiB, workerMemory(installation));
     end = await patiently('the batch', START_MS, show);
   }
   const seconds = Math.round((Date.now() - began) / 100) / 10;
@@ -158,7 +181,18 @@ async function runBatch({ client, folder, rows, problems, during }: Run) {
   const { right, wrong } = await checkAnswers(client, id, rows);
   if (right !== rows || wrong !== 0) problems.push(`${right} answers are right and ${wrong} wrong, of ${rows}`);
   if (end.rowsDone !== rows) problems.push(`its progress says ${end.rowsDone} of ${rows} rows`);
-  return { seconds, right, wrong, attempts: end.attempt, kills };
+  return { seconds, right, wrong, attempts: end.attempt, kills, workerMiB };
+}
+
+/** The most memory that the present worker ever had, in MiB. */
+function workerMemory(installation: Installation): number {
+  const worker = installation.processes().find((found) => found.kind === 'worker');
+  try {
+    const status = readFileSync(`/proc/${worker?.pid}/status`, 'utf8');
+    return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
+  } catch {
+    return 0;
+  }
 }
 
 function* idRows(rows: number): Generator<string> {
@@ -223,27 +257,4 @@ async function disturb(
     console.error(`kill ${kill + 1}: ${kind} ${victim.pid} from row ${Math.round(from)} on`);
   }
   return done;
-}
-
-/** A prediction is accepted, its gateway dies at once, and its answer is there afterwards. */
-async function asyncThroughDeath(installation: Installation, client: SluiceClient) {
-  const request = { inputs: [{ name: 'id', datatype: 'INT64', shape: [1], data: [20] }] };
-  const accepted = await client.post<{ location: string }>(`/v2/models/${ENDPOINT}/infer`, {
-    json: request,
-    headers: { prefer: 'respond-async' },
-  });
-  const killedAt = Date.now();
-  const gateway = installation.processes().find((found) => found.kind === 'gateway');
-  if (gateway) killNow(gateway.pid);
-  for (const until = Date.now() + START_MS; Date.now() < until; await sleep(50)) {
-    const answer = await client.get<{ outputs?: { data: number[] }[] }>(accepted.body.location).catch(() => undefined);
-    if (answer?.status !== 200) continue;
-    const value = answer.body.outputs?.[0]?.data[0];
-    return {
-      ok: value === 41 && accepted.status === 202,
-      words: `it answered ${value}`,
-      tookMs: Date.now() - killedAt,
-    };
-  }
-  return { ok: false, words: 'no answer in a minute', tookMs: Date.now() - killedAt };
 }

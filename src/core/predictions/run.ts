@@ -40,6 +40,7 @@ export async function runPrediction(
     return { kind: 'again', inMs, reason };
   };
   try {
+    signal.throwIfAborted();
     if (!(await isThere(blobs, row.body_digest)))
       return unanswered('not_found', 'its body is gone from the blob store');
     const reply = await ask({

@@ -45,6 +45,23 @@ export function judge(attempt: number, answer: number | AppError, random: number
   return { state: 'queued', status, reason, inMs: Math.round(wait * (0.9 + 0.2 * random)) };
 }
 
+/** How long an answer is waited for. */
+const ANSWER_MS = TRY_MS / 2;
+
+/** The status that a receiver answers in time, or why there is none. */
+async function answerOf(post: PostWebhook, request: Parameters<PostWebhook>[0]): Promise<number | AppError> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), ANSWER_MS);
+  try {
+    return await post({ ...request, signal: AbortSignal.any([request.signal, late.signal]) });
+  } catch (error) {
+    if (late.signal.aborted) return new AppError('timeout', `no answer within ${ANSWER_MS} ms`);
+    return error instanceof AppError ? error : new AppError('upstream_failed', messageOf(error));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 export interface SendDeps {
   readonly db: Db;
   readonly post: PostWebhook;
@@ -62,10 +79,7 @@ export async function sendWebhook(
   const timestampSec = Math.floor(Date.now() / 1000);
   const signed = signedHeaders(await webhookSecret(db, project), { id, timestampSec, body });
   const headers = { 'content-type': 'application/json', 'user-agent': 'sluice-webhooks', ...signed };
-  const late = AbortSignal.timeout(TRY_MS / 2);
-  const answer = await post({ url, headers, body, signal: AbortSignal.any([signal, late]) }).catch((error) =>
-    error instanceof AppError ? error : new AppError('upstream_failed', messageOf(error)),
-  );
+  const answer = await answerOf(post, { url, headers, body, signal });
   const outcome = judge(attempt, answer, Math.random());
   await noteTry(db, { id, attempt }, outcome);
   return outcome.state === 'queued' ? { attempt, inMs: outcome.inMs } : undefined;
