@@ -3,21 +3,35 @@
  * project brought itself stands in the ledger of blobs and is never removed here, also when the bytes are the same.
  */
 import { sql } from 'kysely';
-import type { Blobs, Digest } from './blobs.js';
+import type { Blobs, Digest, PutOptions } from './blobs.js';
+import { fromNow } from './ownership.js';
 import type { Db } from './schema.js';
 
-/** First key of the advisory locks on digests; the second one is the digest's hash. */
-const LOCK = 0x6b10b;
+/** How long noted blobs are left alone: whoever stored one of the same bytes meanwhile refers to it by then. */
+const GRACE_MS = 600_000;
 /** Blobs that one pass looks at. */
 const SWEEP_AT_MOST = 200;
 
 /**
- * Keeps a blob from being removed until this transaction, which writes what refers to it, has ended. False when it is gone:
- * the same bytes were swept in the moment in which they were stored once more.
+ * Stores bytes that something will refer to within the next minutes. The same bytes may be there already and about to be
+ * swept; so they are spared first, and only then is it looked whether they are there.
  */
-export async function holdBlob(tx: Db, blobs: Blobs, digest: Digest): Promise<boolean> {
-  await sql`select pg_advisory_xact_lock_shared(${LOCK}::integer, hashtext(${digest}))`.execute(tx);
-  return (await blobs.stat(digest)) !== undefined;
+export function storeBlob(
+  db: Db,
+  blobs: Blobs,
+  source: AsyncIterable<Uint8Array>,
+  options: PutOptions = {},
+): Promise<{ digest: Digest; bytes: number }> {
+  return blobs.put(source, { ...options, onDigest: (digest) => spare(db, digest) });
+}
+
+/** Waits for a sweep of this blob that is under way; a later one leaves it alone for a while. */
+async function spare(db: Db, digest: Digest): Promise<void> {
+  await db
+    .updateTable('blob_garbage')
+    .set({ since: fromNow(0) })
+    .where('digest', '=', digest)
+    .execute();
 }
 
 /** Notes blobs that nothing may refer to any more; to be called in the transaction that removed a reference. */
@@ -28,17 +42,33 @@ export async function addGarbage(db: Db, digests: readonly Digest[]): Promise<vo
   );
 }
 
-/** Looks at noted blobs and removes those that nothing refers to. Answers how many were looked at. */
-export async function sweepBlobs(db: Db, blobs: Blobs): Promise<number> {
-  const noted = await db.selectFrom('blob_garbage').select('digest').orderBy('since').limit(SWEEP_AT_MOST).execute();
-  for (const { digest } of noted) {
-    await db.transaction().execute(async (tx) => {
-      await sql`select pg_advisory_xact_lock(${LOCK}::integer, hashtext(${digest}))`.execute(tx);
-      if (!(await isReferenced(tx, digest))) await blobs.delete(digest);
-      await tx.deleteFrom('blob_garbage').where('digest', '=', digest).execute();
-    });
-  }
+/** Looks at blobs that were noted long enough ago, and removes those that nothing refers to. Answers how many it looked at. */
+export async function sweepBlobs(db: Db, blobs: Blobs, graceMs = GRACE_MS): Promise<number> {
+  const noted = await db
+    .selectFrom('blob_garbage')
+    .select('digest')
+    .where('since', '<=', fromNow(-graceMs))
+    .orderBy('since')
+    .limit(SWEEP_AT_MOST)
+    .execute();
+  for (const { digest } of noted) await sweepBlob(db, blobs, { digest, graceMs });
   return noted.length;
+}
+
+async function sweepBlob(
+  db: Db,
+  blobs: Blobs,
+  { digest, graceMs }: { readonly digest: Digest; readonly graceMs: number },
+): Promise<void> {
+  await db.transaction().execute(async (tx) => {
+    // the row is locked from here on: whoever stores the same bytes waits until they are gone, and stores them then
+    const taken = await tx
+      .deleteFrom('blob_garbage')
+      .where('digest', '=', digest)
+      .where('since', '<=', fromNow(-graceMs))
+      .executeTakeFirst();
+    if (taken.numDeletedRows === 1n && !(await isReferenced(tx, digest))) await blobs.delete(digest);
+  });
 }
 
 async function isReferenced(db: Db, digest: Digest): Promise<boolean> {

@@ -1,4 +1,5 @@
 /** Runs one attempt of a batch prediction: claim, go on where the last attempt got to, and end it or give it back. */
+import { deadline, joinSignals } from '../abort.js';
 
 import { backoffMs } from '../core/backoff.js';
 import { claimBatch, failBatch } from '../core/batch/ends.js';
@@ -28,12 +29,15 @@ export function createBatchRun(deps: BatchRunDeps): JobHandler<'batch.run'> {
     if (!claimed) return;
     const { hold, row } = claimed;
     const holding = deps.holdings.hold(hold);
-    const late = AbortSignal.timeout(Math.max(1, row.deadline_at.getTime() - deps.clock.now()));
+    const late = deadline(Math.max(1, row.deadline_at.getTime() - deps.clock.now()));
+    const joined = joinSignals([holding.signal, late.signal, shutdown]);
     try {
-      await runBatch(deps, hold, row, AbortSignal.any([holding.signal, late, shutdown]));
+      await runBatch(deps, hold, row, joined.signal);
     } catch (error) {
-      await giveUp(deps, { hold, row, error, why: whyStopped(holding, late, shutdown) });
+      await giveUp(deps, { hold, row, error, why: whyStopped(holding, late.signal, shutdown) });
     } finally {
+      joined.release();
+      late.release();
       holding.release();
     }
   };

@@ -1,17 +1,16 @@
 /** Runs one attempt of an asynchronous prediction: claim, ask a gateway, keep the answer, tell whoever waits. */
+import { deadline, joinSignals } from '../abort.js';
 import type { Clock } from '../clock.js';
 import { attemptQueueId, type Enqueue, type JobHandler } from '../core/jobs.js';
 import { type Hold, putBack } from '../core/ownership.js';
 import { claimPrediction, endPrediction, type PredictionEnd, type PredictionRow } from '../core/predictions/ends.js';
 import { type RunDeps, type RunResult, runPrediction } from '../core/predictions/run.js';
-import type { Db } from '../core/schema.js';
 import { messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Holding, Holdings } from './holdings.js';
 import { patiently } from './patiently.js';
 
 export interface PredictionDeps extends RunDeps {
-  readonly db: Db;
   readonly enqueue: Enqueue;
   readonly clock: Clock;
   readonly log: Log;
@@ -47,18 +46,21 @@ async function attempt(
   const leftMs = row.deadline_at.getTime() - deps.clock.now();
   const late = { kind: 'unanswered', state: 'failed', code: 'timeout' } as const;
   if (leftMs <= 0) return { ...late, reason: lateWords(row) };
-  const deadline = AbortSignal.timeout(leftMs);
+  const over = deadline(leftMs);
   // one that must not run twice is not given up while it runs: a worker that stops waits for it
-  const signals = [holding.signal, deadline, ...(row.request.idempotent ? [shutdown] : [])];
+  const joined = joinSignals([holding.signal, over.signal, ...(row.request.idempotent ? [shutdown] : [])]);
   try {
-    return await runPrediction(deps, row, AbortSignal.any(signals));
+    return await runPrediction(deps, row, joined.signal);
   } catch (error) {
     if (holding.why === 'lost') return undefined;
     if (holding.why === 'cancelled')
       return { kind: 'unanswered', state: 'cancelled', code: 'cancelled', reason: 'cancelled' };
-    if (deadline.aborted) return { ...late, reason: lateWords(row) };
+    if (over.signal.aborted) return { ...late, reason: lateWords(row) };
     if (shutdown.aborted) return { kind: 'again', inMs: 0, reason: 'its worker was stopped' };
     throw error;
+  } finally {
+    joined.release();
+    over.release();
   }
 }
 
@@ -74,7 +76,7 @@ async function later(deps: PredictionDeps, hold: Hold, { inMs, reason }: { inMs:
 }
 
 async function end(deps: PredictionDeps, hold: Hold, result: PredictionEnd): Promise<void> {
-  const deliveries = await patiently(() => endPrediction(deps.db, deps.blobs, hold, result));
+  const deliveries = await patiently(() => endPrediction(deps.db, hold, result));
   for (const deliveryId of deliveries ?? [])
     await tell(deps, deps.enqueue('webhook.send', { deliveryId }, { id: deliveryId }));
 }

@@ -170,7 +170,7 @@ describe('a batch', () => {
     expect(await findBlob(db, 'default', result_digest ?? '')).toBeDefined();
     // its parts are removed, and nothing else
     while ((await forgetParts(db)) > 0);
-    while ((await sweepBlobs(db, blobs)) > 0);
+    while ((await sweepBlobs(db, blobs, 0)) > 0);
     expect(await resultOf(id)).toBe(answersTo(25_000));
     expect(await missingParts(db, id, 0, 10)).toEqual([]);
   });
@@ -218,11 +218,11 @@ describe('a batch', () => {
     await recoverBatches(db, 'w-first');
     const second = (await claimBatch(db, id, 'w-second'))?.hold ?? expect.fail();
     const output = await blobs.put(Readable.from([Buffer.from('stale')]));
-    const note = (hold: Hold) => notePart(db, blobs, hold, { part: { ...part, number: 0 }, output, bad: 0 });
+    const note = (hold: Hold) => notePart(db, hold, { part: { ...part, number: 0 }, output, bad: 0 });
     await expect(note(first)).rejects.toMatchObject({ code: 'conflict' });
     await expect(planBatch(db, first, plan, [part])).rejects.toMatchObject({ code: 'conflict' });
     expect((await row(id)).rows_done).toBe(0);
-    while ((await sweepBlobs(db, blobs)) > 0);
+    while ((await sweepBlobs(db, blobs, 0)) > 0);
     expect(await blobs.stat(output.digest)).toBeUndefined();
     const again = await blobs.put(Readable.from([Buffer.from('stale')]));
     expect(again.digest).toBe(output.digest);

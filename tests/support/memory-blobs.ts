@@ -10,11 +10,12 @@ export function memoryBlobs(): Blobs & {
 } {
   const stored = new Map<string, Buffer>();
   const blobs: Blobs = {
-    async put(source) {
+    async put(source, options = {}) {
       const chunks: Uint8Array[] = [];
       for await (const chunk of source) chunks.push(chunk);
       const bytes = Buffer.concat(chunks);
       const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+      await options.onDigest?.(digest);
       stored.set(digest, bytes);
       return { digest, bytes: bytes.length };
     },

@@ -9,7 +9,7 @@ import type { Io } from '../io.js';
 import { openSession, type Session } from '../session.js';
 import { uploadFile } from '../upload.js';
 import { collect, defined, integer, pair, seconds } from '../values.js';
-import { mustBe, untilEnded } from '../wait.js';
+import { mustBe, staying, untilEnded } from '../wait.js';
 import { downloadResult } from './download.js';
 import { batchPath, printBatch, rowsText } from './print.js';
 
@@ -121,7 +121,8 @@ function formatOf(file: string, hint: string): string {
 
 /** Waits for the end, prints it, brings the answers, and fails unless it succeeded. */
 async function follow(session: Session, id: string, output: string | undefined): Promise<void> {
-  const end = await untilBatchEnded(session, id);
+  const leaving = `${id} goes on without you: \`sluice batch show ${id}\`, or \`sluice batch cancel ${id}\``;
+  const end = await staying(session, leaving, () => untilBatchEnded(session, id));
   const { state, reason } = end.body;
   if (!session.printedJson(end)) {
     if (session.quiet) session.printEssential(id, id);

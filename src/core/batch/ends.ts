@@ -1,8 +1,6 @@
 /** How batch predictions begin and end. */
 import { sql } from 'kysely';
-import { AppError } from '../../errors.js';
-import { holdBlob } from '../blob-references.js';
-import type { Blobs, Digest } from '../blobs.js';
+import type { Digest } from '../blobs.js';
 import { recordBlob } from '../datasets/store.js';
 import { claim, fromNow, type Hold, held, recoverLost } from '../ownership.js';
 import type { Db } from '../schema.js';
@@ -31,13 +29,10 @@ export async function setBatchPhase(db: Db, hold: Hold, phase: string): Promise<
 /** Ends a batch with its result, which the project owns from now on. False when it is no longer this worker's. */
 export async function succeedBatch(
   db: Db,
-  blobs: Blobs,
   hold: Hold,
   result: { readonly digest: Digest; readonly bytes: number },
 ): Promise<boolean> {
   return db.transaction().execute(async (tx) => {
-    if (!(await holdBlob(tx, blobs, result.digest)))
-      throw new AppError('not_ready', 'the result was removed while it was stored');
     const row = await tx
       .updateTable('batch_predictions')
       .set({

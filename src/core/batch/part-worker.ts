@@ -1,7 +1,8 @@
 /** Takes parts of a batch from their bytes to their noted output. */
-import { setMaxListeners } from 'node:events';
 import { Readable } from 'node:stream';
+import { joinSignals } from '../../abort.js';
 import { AppError } from '../../errors.js';
+import { storeBlob } from '../blob-references.js';
 import type { RevisionRoute } from '../inference/route.js';
 import type { Hold } from '../ownership.js';
 import { placeOf } from '../tables/format.js';
@@ -61,8 +62,7 @@ export class PartWorker {
   async run(part: NumberedPart): Promise<void> {
     const stop = new AbortController();
     this.stops.set(part.number, stop);
-    const signal = AbortSignal.any([this.signal, stop.signal]);
-    setMaxListeners(0, signal);
+    const { signal, release } = joinSignals([this.signal, stop.signal]);
     try {
       const rows = await this.read(part);
       this.refuse(rows, rows.bad);
@@ -73,12 +73,14 @@ export class PartWorker {
         withErrors: this.withErrors,
       };
       const bad = segments.filter((segment) => segment.kind === 'bad').length;
-      const output = await this.deps.blobs.put(Readable.from([encodePart(table, segments)]), { signal });
-      await notePart(this.deps.db, this.deps.blobs, this.work.hold, { part, output, bad });
+      const { db, blobs } = this.deps;
+      const output = await storeBlob(db, blobs, Readable.from([encodePart(table, segments)]), { signal });
+      await notePart(db, this.work.hold, { part, output, bad });
     } finally {
       this.stops.delete(part.number);
       // requests of a part that failed are not worth their answers
       stop.abort(new AppError('cancelled', 'the part has ended'));
+      release();
     }
   }
 

@@ -1,8 +1,8 @@
 /** The parts that a batch's input is cut into, and the output of those that are done. */
 import { sql } from 'kysely';
 import { AppError } from '../../errors.js';
-import { addGarbage, holdBlob } from '../blob-references.js';
-import type { Blobs, Digest } from '../blobs.js';
+import { addGarbage } from '../blob-references.js';
+import type { Digest } from '../blobs.js';
 import { type Hold, held } from '../ownership.js';
 import type { Db } from '../schema.js';
 import type { Part } from '../tables/format.js';
@@ -79,10 +79,8 @@ export interface DonePart {
 }
 
 /** Notes the output of a part together with the progress that it is. A part that was noted before stays as it was. */
-export async function notePart(db: Db, blobs: Blobs, hold: Hold, { part, output, bad }: DonePart): Promise<void> {
+export async function notePart(db: Db, hold: Hold, { part, output, bad }: DonePart): Promise<void> {
   const mine = await db.transaction().execute(async (tx) => {
-    if (!(await holdBlob(tx, blobs, output.digest)))
-      throw new AppError('not_ready', 'a part was removed while it was stored');
     const batch = await tx
       .selectFrom('batch_predictions')
       .select('id')

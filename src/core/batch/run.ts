@@ -2,11 +2,11 @@
  * Works on a batch prediction: plans it once, predicts the parts that are missing, joins them. Whatever was noted by an
  * earlier worker is not done again.
  */
-import { setMaxListeners } from 'node:events';
 import type { Readable } from 'node:stream';
 import type { Clock } from '../../clock.js';
 import { AppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
+import { storeBlob } from '../blob-references.js';
 import type { Blobs, Digest } from '../blobs.js';
 import type { AskGateway } from '../gateways/ask.js';
 import type { EndpointRoute, RevisionRoute } from '../inference/route.js';
@@ -17,7 +17,7 @@ import type { Part, PartLimits, TableFormat } from '../tables/format.js';
 import { layoutOf } from '../tables/layout.js';
 import { columnsOfNothing } from '../tables/outputs.js';
 import { openTable, type Table } from '../tables/read.js';
-import { joinParts, type OutputTable } from '../tables/write.js';
+import { checkTable, joinParts, type OutputTable } from '../tables/write.js';
 import { setBatchPhase, succeedBatch } from './ends.js';
 import { openInput } from './input.js';
 import { PartWorker } from './part-worker.js';
@@ -43,8 +43,6 @@ const PARTS_READ_AT_ONCE = 100;
 
 /** Works on it to its end. Rejects with what is wrong, and with the signal's reason; then nothing that was done is lost. */
 export async function runBatch(deps: BatchDeps, hold: Hold, row: BatchRow, signal: AbortSignal): Promise<void> {
-  // every request listens to it
-  setMaxListeners(0, signal);
   const { db, blobs } = deps;
   const { spec } = row;
   const input = await openInput(await blobs.localPath(row.input_digest));
@@ -139,6 +137,8 @@ async function join(
   const { format, outputs } = row.spec.output;
   const columns = await keepColumns(db, hold, columnsOfNothing(signature, outputs));
   const table: OutputTable = { format, columns, withErrors: row.spec.onError === 'null' };
+  // of a table without rows nobody looked yet
+  checkTable(table);
   const current = await db
     .selectFrom('batch_predictions')
     .select(['rows_total', 'rows_done'])
@@ -147,8 +147,8 @@ async function join(
   const rows = current.rows_total ?? 0;
   if (current.rows_done !== rows)
     throw new AppError('internal', `${current.rows_done} of ${rows} rows are done, and no part is missing`);
-  const result = await blobs.put(joinParts(table, rows, streams(deps, hold.id)), { signal });
-  if (!(await succeedBatch(db, blobs, hold, result)))
+  const result = await storeBlob(db, blobs, joinParts(table, rows, streams(deps, hold.id)), { signal });
+  if (!(await succeedBatch(db, hold, result)))
     throw new AppError('conflict', `batch ${hold.id} was given to another worker`);
 }
 

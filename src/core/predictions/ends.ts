@@ -1,8 +1,8 @@
 /** How asynchronous predictions end: once, whoever ends them, and whoever waits is told. */
 import { type Selectable, sql } from 'kysely';
-import { AppError, type ErrorCode, WIRE } from '../../errors.js';
-import { addGarbage, holdBlob } from '../blob-references.js';
-import type { Blobs, Digest } from '../blobs.js';
+import { type ErrorCode, WIRE } from '../../errors.js';
+import { addGarbage } from '../blob-references.js';
+import type { Digest } from '../blobs.js';
 import { claim, fromNow, type Hold, held, recoverLost } from '../ownership.js';
 import type { Db, Schema } from '../schema.js';
 import { addDelivery } from '../webhooks/store.js';
@@ -43,16 +43,8 @@ export type PredictionEnd =
  * Ends an attempt and its prediction. Answers the webhooks that are to be sent; undefined, and nothing is written, when the
  * attempt is no longer this worker's.
  */
-export async function endPrediction(
-  db: Db,
-  blobs: Blobs,
-  hold: Hold,
-  end: PredictionEnd,
-): Promise<string[] | undefined> {
-  const digest = end.kind === 'answered' ? end.result.digest : undefined;
+export async function endPrediction(db: Db, hold: Hold, end: PredictionEnd): Promise<string[] | undefined> {
   const deliveries = await db.transaction().execute(async (tx) => {
-    if (digest !== undefined && !(await holdBlob(tx, blobs, digest)))
-      throw new AppError('not_ready', 'the answer was removed while it was stored');
     const rows = await tx
       .updateTable('predictions')
       .set({ ...columnsOf(end), ended_at: fromNow(0) })
@@ -61,7 +53,7 @@ export async function endPrediction(
       .execute();
     return rows.length === 0 ? undefined : announceEnd(tx, rows);
   });
-  if (deliveries === undefined && digest !== undefined) await addGarbage(db, [digest]);
+  if (deliveries === undefined && end.kind === 'answered') await addGarbage(db, [end.result.digest]);
   return deliveries;
 }
 

@@ -1,12 +1,15 @@
 /** One attempt of an asynchronous prediction: the request is made again, at a gateway, and its answer kept. */
 import { AppError, asAppError, messageOf } from '../../errors.js';
 import { backoffMs } from '../backoff.js';
+import { storeBlob } from '../blob-references.js';
 import type { Blobs, Digest } from '../blobs.js';
 import type { AskGateway, GatewayReply } from '../gateways/ask.js';
 import { discard, RETRIED, retryAfterMs } from '../gateways/replies.js';
+import type { Db } from '../schema.js';
 import type { PredictionEnd, PredictionRow } from './ends.js';
 
 export interface RunDeps {
+  readonly db: Db;
   readonly blobs: Blobs;
   readonly ask: AskGateway;
 }
@@ -29,11 +32,8 @@ const KEPT = [
 ];
 
 /** Makes the attempt. Rejects only with the signal's reason. */
-export async function runPrediction(
-  { blobs, ask }: RunDeps,
-  row: PredictionRow,
-  signal: AbortSignal,
-): Promise<RunResult> {
+export async function runPrediction(deps: RunDeps, row: PredictionRow, signal: AbortSignal): Promise<RunResult> {
+  const { blobs, ask } = deps;
   const { path, headers, idempotent } = row.request;
   const again = (reason: string, atLeastMs = 0): RunResult => {
     const inMs = Math.max(atLeastMs, backoffMs(BACKOFF, row.attempt, Math.random()));
@@ -56,7 +56,7 @@ export async function runPrediction(
       discard(reply);
       return again(`answered ${reply.status}`, retryAfterMs(reply));
     }
-    return { kind: 'answered', status: reply.status, headers: keptHeaders(reply), result: await kept(blobs, reply) };
+    return { kind: 'answered', status: reply.status, headers: keptHeaders(reply), result: await kept(deps, reply) };
   } catch (error) {
     signal.throwIfAborted();
     const failure = asAppError(error);
@@ -79,9 +79,9 @@ function unanswered(code: 'not_found' | 'upstream_failed', reason: string): Pred
 }
 
 /** Stores an answer's body. A connection that breaks meanwhile is not the store's failure. */
-async function kept(blobs: Blobs, { body }: GatewayReply) {
+async function kept({ db, blobs }: RunDeps, { body }: GatewayReply) {
   try {
-    return await blobs.put(body);
+    return await storeBlob(db, blobs, body);
   } catch (error) {
     body.destroy();
     throw error instanceof AppError

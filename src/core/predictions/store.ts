@@ -1,8 +1,8 @@
 /** Asynchronous predictions in Postgres: what is asked for, and what became of it. */
 import { sql } from 'kysely';
 import { AppError } from '../../errors.js';
-import { addGarbage, holdBlob } from '../blob-references.js';
-import type { Blobs, Digest } from '../blobs.js';
+import { addGarbage } from '../blob-references.js';
+import type { Digest } from '../blobs.js';
 import { newId } from '../id.js';
 import { fromNow, LOOK_AFTER_MS, type WorkState } from '../ownership.js';
 import type { Db } from '../schema.js';
@@ -32,10 +32,8 @@ export interface Accepted {
  * Accepts a prediction whose body is stored: once this returns it will come to its end. The same key and request again is
  * the same prediction; `conflict` for another request under a key that was used.
  */
-export async function submitPrediction(db: Db, blobs: Blobs, input: NewPrediction): Promise<Accepted> {
+export async function submitPrediction(db: Db, input: NewPrediction): Promise<Accepted> {
   const { accepted, same } = await db.transaction().execute(async (tx) => {
-    if (!(await holdBlob(tx, blobs, input.body.digest)))
-      throw new AppError('not_ready', 'the body was removed while it was stored; send it again', { retryAfterSec: 1 });
     const made = await insertPrediction(tx, input);
     if (made) return { accepted: made, same: true };
     // the body of a repeat is kept by nobody, unless it is the first one's

@@ -1,4 +1,5 @@
 /** One try to deliver a webhook: what is sent, and what its answer means. */
+import { deadline, joinSignals } from '../../abort.js';
 import { AppError, messageOf } from '../../errors.js';
 import type { Db } from '../schema.js';
 import { signedHeaders } from './signature.js';
@@ -50,15 +51,16 @@ const ANSWER_MS = TRY_MS / 2;
 
 /** The status that a receiver answers in time, or why there is none. */
 async function answerOf(post: PostWebhook, request: Parameters<PostWebhook>[0]): Promise<number | AppError> {
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), ANSWER_MS);
+  const late = deadline(ANSWER_MS);
+  const joined = joinSignals([request.signal, late.signal]);
   try {
-    return await post({ ...request, signal: AbortSignal.any([request.signal, late.signal]) });
+    return await post({ ...request, signal: joined.signal });
   } catch (error) {
     if (late.signal.aborted) return new AppError('timeout', `no answer within ${ANSWER_MS} ms`);
     return error instanceof AppError ? error : new AppError('upstream_failed', messageOf(error));
   } finally {
-    clearTimeout(timer);
+    joined.release();
+    late.release();
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { Readable } from 'node:stream';
 import type { Caller } from '../../core/access/key.js';
+import { storeBlob } from '../../core/blob-references.js';
 import type { EndpointRoute } from '../../core/inference/route.js';
 import { attemptQueueId } from '../../core/jobs.js';
 import { type StoredRequest, summaryOf } from '../../core/predictions/spec.js';
@@ -70,12 +71,12 @@ async function accept(services: Services, exchange: HttpExchange, name: string, 
   const requestKey = readKey(exchange.header('idempotency-key'));
   const request = storedRequest(exchange, endpoint);
   await checkBacklog(db, caller.project, asynchronous.queueLimit);
-  const accepted = await submitPrediction(db, blobs, {
+  const accepted = await submitPrediction(db, {
     project: caller.project,
     endpointId: endpoint.id,
     endpoint: endpoint.name,
     request,
-    body: await blobs.put(await bodyOf(services, exchange), { signal: gone }),
+    body: await storeBlob(db, blobs, await bodyOf(services, exchange), { signal: gone }),
     requestKey,
     webhook: url,
     trace: traceParent(exchange.header('traceparent')),

@@ -35,8 +35,8 @@ beforeAll(async () => {
 const store = (text: string) => gateway.services.blobs.put(Readable.from([Buffer.from(text)]));
 
 async function submit(endpoint: 'key' | 'public', webhook?: string): Promise<string> {
-  const { db, blobs } = gateway.services;
-  const { id } = await submitPrediction(db, blobs, {
+  const { db } = gateway.services;
+  const { id } = await submitPrediction(db, {
     project: 'default',
     endpointId: endpoints[endpoint] ?? '',
     endpoint,
@@ -51,9 +51,9 @@ async function submit(endpoint: 'key' | 'public', webhook?: string): Promise<str
 }
 
 async function answered(id: string, status: number, text: string, headers: Record<string, string>): Promise<void> {
-  const { db, blobs } = gateway.services;
+  const { db } = gateway.services;
   const claimed = (await claimPrediction(db, id, 'w1')) ?? expect.fail('it was not taken');
-  await endPrediction(db, blobs, claimed.hold, { kind: 'answered', status, headers, result: await store(text) });
+  await endPrediction(db, claimed.hold, { kind: 'answered', status, headers, result: await store(text) });
 }
 
 const get = (as: As, id: string, headers: Record<string, string> = {}) =>
