@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Batch } from '../../src/cli/api-types.js';
 import { eventually } from '../support/children.js';
 import { cli } from '../support/cli.js';
-import { type PlatformProcess, startPlatformProcess } from '../support/platform-process.js';
+import { canKill, type PlatformProcess, startPlatformProcess } from '../support/platform-process.js';
 
 let platform: PlatformProcess;
 let folder: string;
@@ -130,43 +130,47 @@ describe('a batch prediction', () => {
     ]);
   });
 
-  it('goes on when the worker and the gateway are killed, and when it is asked to, stops', async () => {
-    const count = 60_000;
-    await writeFile(path('many.csv'), `id\n${lines(count, (at) => `${at}\n`)}`);
-    const words = ['--endpoint', 'linear', '--rows-per-request', '100', '--concurrency', '2', '-q'];
-    const submitted = await sluice('batch', 'submit', path('many.csv'), ...words);
-    const id = submitted.out.trim();
-    const show = async () => (await platform.client.get<Batch>(`/api/v1/batch-predictions/${id}`)).body;
-    const reaches = (rows: number) =>
-      eventually(
-        async () => (await show().catch(() => undefined))?.rowsDone !== undefined && (await show()).rowsDone >= rows,
-        60_000,
-      );
-    await reaches(1);
-    platform.kill('worker');
-    await reaches(20_001);
-    platform.kill('gateway');
-    await eventually(async () => (await show().catch(() => undefined))?.endedAt != null, 60_000);
-    expect(await show()).toMatchObject({
-      state: 'succeeded',
-      rowsDone: count,
-      rowsTotal: count,
-      result: { rows: count },
-    });
-    expect((await sluice('batch', 'download', id, '-o', path('many.out'))).code).toBe(0);
-    expect(String(await readFile(path('many.out')))).toBe(`y\n${lines(count, (at) => `${2 * at + 1}\n`)}`);
+  it.skipIf(!canKill)(
+    'goes on when the worker and the gateway are killed, and when it is asked to, stops',
+    async () => {
+      const count = 60_000;
+      await writeFile(path('many.csv'), `id\n${lines(count, (at) => `${at}\n`)}`);
+      const words = ['--endpoint', 'linear', '--rows-per-request', '100', '--concurrency', '2', '-q'];
+      const submitted = await sluice('batch', 'submit', path('many.csv'), ...words);
+      const id = submitted.out.trim();
+      const show = async () => (await platform.client.get<Batch>(`/api/v1/batch-predictions/${id}`)).body;
+      const reaches = (rows: number) =>
+        eventually(
+          async () => (await show().catch(() => undefined))?.rowsDone !== undefined && (await show()).rowsDone >= rows,
+          60_000,
+        );
+      await reaches(1);
+      platform.kill('worker');
+      await reaches(20_001);
+      platform.kill('gateway');
+      await eventually(async () => (await show().catch(() => undefined))?.endedAt != null, 60_000);
+      expect(await show()).toMatchObject({
+        state: 'succeeded',
+        rowsDone: count,
+        rowsTotal: count,
+        result: { rows: count },
+      });
+      expect((await sluice('batch', 'download', id, '-o', path('many.out'))).code).toBe(0);
+      expect(String(await readFile(path('many.out')))).toBe(`y\n${lines(count, (at) => `${2 * at + 1}\n`)}`);
 
-    const again = await sluice('batch', 'submit', path('many.csv'), ...words, '--name', 'again');
-    await eventually(async () => {
-      const { body } = await platform.client.get<Batch>(`/api/v1/batch-predictions/${again.out.trim()}`);
-      return body.state === 'running';
-    }, 30_000);
-    await sluice('batch', 'cancel', again.out.trim());
-    await eventually(async () => {
-      const { body } = await platform.client.get<Batch>(`/api/v1/batch-predictions/${again.out.trim()}`);
-      return body.state === 'cancelled';
-    }, 30_000);
-    const nothing = await sluice('batch', 'download', again.out.trim(), '-o', path('nothing'));
-    expect([nothing.code, nothing.err]).toEqual([1, expect.stringContaining('is cancelled; it has no result')]);
-  }, 180_000);
+      const again = await sluice('batch', 'submit', path('many.csv'), ...words, '--name', 'again');
+      await eventually(async () => {
+        const { body } = await platform.client.get<Batch>(`/api/v1/batch-predictions/${again.out.trim()}`);
+        return body.state === 'running';
+      }, 30_000);
+      await sluice('batch', 'cancel', again.out.trim());
+      await eventually(async () => {
+        const { body } = await platform.client.get<Batch>(`/api/v1/batch-predictions/${again.out.trim()}`);
+        return body.state === 'cancelled';
+      }, 30_000);
+      const nothing = await sluice('batch', 'download', again.out.trim(), '-o', path('nothing'));
+      expect([nothing.code, nothing.err]).toEqual([1, expect.stringContaining('is cancelled; it has no result')]);
+    },
+    180_000,
+  );
 });

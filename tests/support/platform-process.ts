@@ -30,6 +30,9 @@ afterAll(async () => {
   for (const stop of stops.splice(0)) await stop();
 });
 
+/** Whether parts of it can be killed here: they are found through /proc. */
+export const canKill = process.platform === 'linux';
+
 /** Starts it; it ends, and its folder goes, after the file's tests. */
 export async function startPlatformProcess(env: Readonly<Record<string, string>> = {}): Promise<PlatformProcess> {
   const base = await mkdtemp(join(tmpdir(), 'sluice-platform-'));
