@@ -7,6 +7,7 @@ import { AppError } from '../src/errors.js';
 import { batching } from './batching/bench.js';
 import type { Benchmark } from './benchmark.js';
 import { coldStart } from './cold-start/bench.js';
+import { grpcWire } from './grpc-wire/bench.js';
 import { hop } from './hop/bench.js';
 import { overload } from './overload/bench.js';
 import { peers } from './peers/bench.js';
@@ -14,7 +15,7 @@ import { Cleanup } from './support/cleanup.js';
 import { renderResult } from './support/print.js';
 import { saveSection } from './support/save.js';
 
-const BENCHMARKS: readonly Benchmark[] = [hop, peers, batching, overload, coldStart];
+const BENCHMARKS: readonly Benchmark[] = [hop, peers, batching, overload, coldStart, grpcWire];
 
 async function main([name, ...args]: string[], cleanup: Cleanup): Promise<number> {
   if (name === undefined || name === '--help') {

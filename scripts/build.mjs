@@ -33,6 +33,7 @@ const ENTRIES = {
 /** Loaded from node_modules at run time: native code, files of their own, or too large to be worth bundling. */
 const EXTERNAL = [
   'onnxruntime-node',
+  'koffi',
   'bullmq',
   'ioredis',
   '@aws-sdk/*',
@@ -96,6 +97,7 @@ async function build() {
     if (isCli) chmodSync(temporary, 0o755);
     renameSync(temporary, file.path);
   }
+  copyPython(join(root, 'src/runtimes/python/worker'), join(dist, 'python'));
   const redoc = join(root, 'node_modules/redoc/bundles/redoc.standalone.js');
   if (existsSync(redoc)) {
     mkdirSync(join(dist, 'public'), { recursive: true });
@@ -104,6 +106,18 @@ async function build() {
   mkdirSync(dist, { recursive: true });
   writeFileSync(stampFile, stamp);
   say(`built ${entries.map(([name]) => name).join(', ')} in ${Math.round(performance.now() - started)} ms`);
+}
+
+/** The worker program of Python models runs from its sources. */
+function copyPython(from, to) {
+  for (const name of readdirSync(from, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.py')) continue;
+    const file = join(to, name);
+    mkdirSync(dirname(file), { recursive: true });
+    const temporary = `${file}.${process.pid}`;
+    copyFileSync(join(from, name), temporary);
+    renameSync(temporary, file);
+  }
 }
 
 /** Removes chunks of earlier builds that are an hour old: a process started from them may still import one lazily. */
@@ -119,7 +133,7 @@ function addFolder(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
     if (SKIPPED.has(entry.name)) continue;
     if (entry.isDirectory()) addFolder(join(folder, entry.name));
-    else if (/\.(ts|tsx|js|mjs|json|css|html|svg|proto|sql)$/.test(entry.name)) addFile(join(folder, entry.name));
+    else if (/\.(ts|tsx|js|mjs|json|css|html|svg|proto|sql|py)$/.test(entry.name)) addFile(join(folder, entry.name));
   }
 }
 

@@ -17,6 +17,14 @@ const seconds = positive.max(2_000_000);
 export const settingsSchema = z.object({
   SLUICE_HOST: z.string().default('127.0.0.1').describe('Address to listen on. Loopback unless told otherwise.'),
   SLUICE_PORT: port.default(8080).describe('HTTP port of the gateway; 0 takes a free one.'),
+  SLUICE_GATEWAY_PROCESSES: count
+    .min(1)
+    .max(256)
+    .default(1)
+    .describe('Processes that answer clients. With more than one, another one holds the replicas and shares them out.'),
+  SLUICE_GRPC_PORT: port
+    .optional()
+    .describe('A port for gRPC alone; 0 takes a free one. Without it gRPC is on the HTTP port, as it is with it.'),
   SLUICE_DATA_DIR: z
     .string()
     .default('~/.sluice')
@@ -92,7 +100,16 @@ export const settingsSchema = z.object({
   SLUICE_PYTHON: z
     .string()
     .default('python3')
-    .describe('Python interpreter (3.10 or later) that training environments are made from.'),
+    .describe(
+      'Python interpreter (3.10 or later) that the environments of training jobs and Python models are made from.',
+    ),
+  SLUICE_TENSORFLOW_DIR: z
+    .string()
+    .optional()
+    .describe(
+      "Folder with TensorFlow's library, as its Python package or its archive for C has it. Default: what " +
+        '`sluice engines install tensorflow` installed, else the TensorFlow of the Python interpreter.',
+    ),
   SLUICE_WORKER_CPUS: positive.optional().describe('CPU slots for training jobs. Default: the cores of the machine.'),
   SLUICE_WORKER_MEMORY_MB: positive
     .optional()
@@ -113,6 +130,10 @@ const HANDED_ON =
 export interface Config {
   readonly host: string;
   readonly port: number;
+  /** Processes that answer clients. */
+  readonly gatewayProcesses: number;
+  /** Of gRPC alone; undefined: none. */
+  readonly grpcPort: number | undefined;
   readonly dataDir: string;
   readonly cacheDir: string;
   readonly adminKey: string | undefined;
@@ -142,6 +163,8 @@ export interface Config {
     readonly webhooksToPrivate: boolean;
   };
   readonly spares: number;
+  /** Folder with TensorFlow's library; undefined: wherever one is found. */
+  readonly tensorflowDir: string | undefined;
   readonly training: {
     readonly python: string;
     /** What jobs may use of the machine; undefined: all there is. */
@@ -173,6 +196,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return {
     host: set.SLUICE_HOST,
     port: set.SLUICE_PORT,
+    gatewayProcesses: set.SLUICE_GATEWAY_PROCESSES,
+    grpcPort: set.SLUICE_GRPC_PORT,
     dataDir,
     cacheDir: folder(set.SLUICE_CACHE_DIR),
     adminKey: set.SLUICE_ADMIN_KEY,
@@ -205,6 +230,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       webhooksToPrivate: set.SLUICE_WEBHOOK_PRIVATE === 'true',
     },
     spares: set.SLUICE_SPARES,
+    tensorflowDir: set.SLUICE_TENSORFLOW_DIR === undefined ? undefined : folder(set.SLUICE_TENSORFLOW_DIR),
     training: {
       python: set.SLUICE_PYTHON,
       cpus: set.SLUICE_WORKER_CPUS,

@@ -3,6 +3,8 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Log {
+  /** Least severe level that is written: of this log and of all that were made from the same one. */
+  level: LogLevel;
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
@@ -20,6 +22,10 @@ export interface LogOptions {
 const RANK: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 };
 
 export function createLog(options: LogOptions, bound: LogFields = {}): Log {
+  return boundLog({ ...options }, bound);
+}
+
+function boundLog(options: { -readonly [K in keyof LogOptions]: LogOptions[K] }, bound: LogFields): Log {
   const write = options.write ?? ((line: string) => process.stderr.write(line));
   const emit = (level: LogLevel, message: string, fields?: LogFields) => {
     if (RANK[level] < RANK[options.level]) return;
@@ -28,11 +34,17 @@ export function createLog(options: LogOptions, bound: LogFields = {}): Log {
     write(options.format === 'json' ? asJson(time, level, message, all) : asText(time, level, message, all));
   };
   return {
+    get level() {
+      return options.level;
+    },
+    set level(level) {
+      options.level = level;
+    },
     debug: (message, fields) => emit('debug', message, fields),
     info: (message, fields) => emit('info', message, fields),
     warn: (message, fields) => emit('warn', message, fields),
     error: (message, fields) => emit('error', message, fields),
-    with: (fields) => createLog(options, { ...bound, ...fields }),
+    with: (fields) => boundLog(options, { ...bound, ...fields }),
   };
 }
 

@@ -1,5 +1,6 @@
 /** What the gateway measures, as a typed record made once and passed in. Names and labels are documented in docs/metrics.md. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { CellCounter, CellHistogram } from './metric-cells.js';
 
 /** Seconds. From a tenth of a millisecond, where small models answer, to the time limit of large ones. */
 const LATENCY_BUCKETS = [
@@ -7,11 +8,14 @@ const LATENCY_BUCKETS = [
 ];
 
 export interface GatewayMetrics {
-  readonly registry: Registry;
+  /** All of them in the Prometheus text format. */
+  print(): Promise<PrintedMetrics>;
+  /** The same in data, which several processes can be added up from. */
+  json(): Promise<object[]>;
   /** Predictions answered, by endpoint, revision and status class (2xx, 4xx, 5xx). */
-  readonly predictions: Counter<'endpoint' | 'revision' | 'status'>;
+  readonly predictions: CellCounter<'endpoint' | 'revision' | 'status'>;
   /** From the request's arrival to its answer, waiting included. */
-  readonly latency: Histogram<'endpoint' | 'revision'>;
+  readonly latency: CellHistogram<'endpoint' | 'revision'>;
   /** Predictions refused before they had a revision, by error code. */
   readonly refused: Counter<'code'>;
   readonly replicas: Gauge<'endpoint' | 'revision' | 'state'>;
@@ -22,6 +26,12 @@ export interface GatewayMetrics {
    * readiness), and what that was made of: fetch, process, library, load, warmup.
    */
   readonly coldStart: Histogram<'endpoint' | 'revision' | 'phase'>;
+}
+
+/** A page for a scraper. */
+export interface PrintedMetrics {
+  readonly contentType: string;
+  readonly text: string;
 }
 
 /** What the gauges read at each scrape. */
@@ -35,27 +45,28 @@ export interface FleetReading {
 }
 
 /** `readFleet` is called at each scrape. */
-export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): GatewayMetrics {
+export function createGatewayMetrics(
+  readFleet: () => readonly FleetReading[] | Promise<readonly FleetReading[]>,
+): GatewayMetrics {
   const registry = new Registry();
   // its default of 10 ms wakes an idle process a hundred times a second
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
   const registers = [registry];
   const of = ['endpoint', 'revision'] as const;
   return {
-    registry,
-    predictions: new Counter({
+    print: () => printed(registry),
+    json: () => registry.getMetricsAsJSON(),
+    predictions: new CellCounter({
       name: 'sluice_predictions_total',
       help: 'Predictions answered.',
       labelNames: [...of, 'status'],
-      registers,
-    }),
-    latency: new Histogram({
+    }).registerIn(registry),
+    latency: new CellHistogram({
       name: 'sluice_prediction_seconds',
       help: 'Time from arrival to answer, waiting included.',
       labelNames: [...of],
-      buckets: LATENCY_BUCKETS,
-      registers,
-    }),
+      bounds: LATENCY_BUCKETS,
+    }).registerIn(registry),
     refused: new Counter({
       name: 'sluice_predictions_refused_total',
       help: 'Predictions refused before a revision was chosen.',
@@ -67,9 +78,10 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
       help: 'Model servers by state.',
       labelNames: [...of, 'state'],
       registers,
-      collect() {
+      async collect() {
+        const readings = await readFleet();
         this.reset();
-        for (const { endpoint, revision, ready, starting } of readFleet()) {
+        for (const { endpoint, revision, ready, starting } of readings) {
           this.set({ endpoint, revision, state: 'ready' }, ready);
           this.set({ endpoint, revision, state: 'starting' }, starting);
         }
@@ -80,9 +92,10 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
       help: 'Predictions being answered by a replica.',
       labelNames: [...of],
       registers,
-      collect() {
+      async collect() {
+        const readings = await readFleet();
         this.reset();
-        for (const { endpoint, revision, busy } of readFleet()) this.set({ endpoint, revision }, busy);
+        for (const { endpoint, revision, busy } of readings) this.set({ endpoint, revision }, busy);
       },
     }),
     waiting: new Gauge({
@@ -90,9 +103,10 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
       help: 'Predictions that wait for a replica.',
       labelNames: [...of],
       registers,
-      collect() {
+      async collect() {
+        const readings = await readFleet();
         this.reset();
-        for (const { endpoint, revision, waiting } of readFleet()) this.set({ endpoint, revision }, waiting);
+        for (const { endpoint, revision, waiting } of readings) this.set({ endpoint, revision }, waiting);
       },
     }),
     coldStart: new Histogram({
@@ -103,4 +117,13 @@ export function createGatewayMetrics(readFleet: () => readonly FleetReading[]): 
       registers,
     }),
   };
+}
+
+async function printed(registry: Registry): Promise<PrintedMetrics> {
+  return { contentType: registry.contentType, text: await registry.metrics() };
+}
+
+/** One page of what several processes measured: counters and histograms added up, gauges too. */
+export function addMetrics(parts: readonly object[][]): Promise<PrintedMetrics> {
+  return printed(AggregatorRegistry.aggregate([...parts]));
 }

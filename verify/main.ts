@@ -2,12 +2,14 @@
 
 import { batch } from './batch/verify.js';
 import { demo } from './demo/verify.js';
+import { engines } from './engines/verify.js';
 import { faults } from './faults/verify.js';
+import { h2spec } from './h2spec/verify.js';
 import { kpa } from './kpa/verify.js';
 import { splits } from './splits/verify.js';
 import type { Verification } from './verification.js';
 
-const VERIFICATIONS: readonly Verification[] = [batch, demo, faults, kpa, splits];
+const VERIFICATIONS: readonly Verification[] = [batch, demo, engines, faults, h2spec, kpa, splits];
 
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === undefined || name === '--help') {

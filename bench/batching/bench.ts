@@ -35,10 +35,10 @@ export const batching: Benchmark = {
     const gateway = await startGatewayProcess({ parentFolder: folder });
     cleanup.add(gateway.stop);
     const version = { model: 'deep', number: await gateway.upload('deep', bytes) };
-    const on = await serveTarget(gateway, 'on', version, { concurrency: CONNECTIONS });
+    const on = await serveTarget(gateway, 'on', version, { scaling: { concurrency: CONNECTIONS } });
     let off: Target;
     try {
-      off = await serveTarget(gateway, 'off', version, { concurrency: CONNECTIONS, runtime: OFF });
+      off = await serveTarget(gateway, 'off', version, { scaling: { concurrency: CONNECTIONS }, runtime: OFF });
     } catch (error) {
       const why = `the gateway refuses an endpoint with batching off: ${messageOf(error)}`;
       return { tables: [], notes: [], notRun: [`batching against none: ${why}`] };

@@ -80,6 +80,8 @@ function floats(bytes) {
 
 function serve(port, answer) {
   const server = http.createServer((request, response) => {
+    // whether it is ready
+    if (request.method === 'GET') return response.end();
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', async () => {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config.js';
 import { AppError } from '../../src/errors.js';
-import { createEnvironments } from '../../src/platform/training/environments.js';
+import { createEnvironments } from '../../src/platform/python/environments.js';
 import { post } from '../support/post.js';
 import { httpPrediction, MODEL, rowsOf } from '../support/predictions.js';
 import { startServer } from '../support/server.js';

@@ -9,11 +9,10 @@ export async function serveTarget(
   gateway: GatewayProcess,
   endpoint: string,
   version: { readonly model: string; readonly number: number },
-  options: ServeOptions & { readonly concurrency: number },
+  options: ServeOptions,
 ): Promise<Target> {
-  const { concurrency, ...serving } = options;
-  const scaling = { minReplicas: 1, maxReplicas: 1, concurrency };
-  await gateway.serve(endpoint, version.model, version.number, { ...serving, scaling });
+  const scaling = { minReplicas: 1, maxReplicas: 1, ...options.scaling };
+  await gateway.serve(endpoint, version.model, version.number, { ...options, scaling });
   const target = {
     url: `${gateway.url}/v2/models/${endpoint}/infer`,
     headers: { authorization: `Bearer ${gateway.key}` },

@@ -28,7 +28,10 @@ export function define(command: Command, io: Io): void {
   command
     .command('push')
     .description('upload a model and register it as a new version; it is loaded once to see that it can be')
-    .argument('<path>', 'an .onnx file, or a folder with one and the files it needs')
+    .argument(
+      '<path>',
+      'an .onnx file, a model of Python (see docs/python-models.md), or a folder: with a model and the files it needs, or a TensorFlow SavedModel',
+    )
     .requiredOption('--name <model>', 'name in the registry')
     .option('--metric <name=value>', 'a metric of this version; again for more', numberPairs)
     .action((path: string, options: PushOptions, self: Command) => push(openSession(io, self), path, options));
@@ -77,7 +80,7 @@ async function push(session: Session, path: string, options: PushOptions): Promi
     {
       json: { files, ...(options.metric ? { metrics: options.metric } : {}) },
       signal: session.signal,
-      timeoutMs: 300_000,
+      timeoutMs: 900_000,
     },
   );
   if (session.printedJson(answer)) return;

@@ -28,7 +28,11 @@ export const GROUPS: readonly Group[] = [
   { name: 'predict', summary: 'send a prediction', load: () => import('./predict.js') },
   { name: 'batch', summary: 'predict every row of a file', load: () => import('./batch.js') },
   { name: 'keys', summary: 'create and revoke API keys', load: () => import('./keys.js') },
+  { name: 'engines', summary: 'install what models run on', load: () => import('./engines.js') },
 ];
+
+/** Groups that work on this machine and ask nothing over HTTP. */
+const LOCAL: ReadonlySet<string> = new Set(['up', 'engines']);
 
 /** The program with the named groups loaded; undefined loads all of them. */
 export async function createProgram(io: Io, wanted?: readonly string[]): Promise<Command> {
@@ -54,8 +58,7 @@ export async function createProgram(io: Io, wanted?: readonly string[]): Promise
     const command = program.command(group.name).description(group.summary);
     if (wanted && !wanted.includes(group.name)) continue;
     (await group.load()).define(command, io);
-    // the platform itself is asked nothing over HTTP
-    if (group.name !== 'up') forEachLeaf(command, addCommonOptions);
+    if (!LOCAL.has(group.name)) forEachLeaf(command, addCommonOptions);
   }
   return program;
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Io } from './io.js';
 
-/** `sluice up`: the only command that reaches the platform itself; all others talk HTTP. */
+/** `sluice up`: reaches the platform itself; all others but `engines` talk HTTP. */
 export function define(command: Command, _io: Io): void {
   command
     .summary('start Sluice on this machine')

@@ -45,13 +45,17 @@ export async function uploadFile(session: Session, file: string): Promise<Upload
   return uploadBlob(session, file, digest, facts.size, `uploading ${name}`);
 }
 
-/** Brings a model: one file (an .onnx file is named model.onnx), or every file of a folder under its own path. */
+/** Single files that are a model: named `model` with their ending, which is how the gateway knows them. */
+const MODEL_FILE = /\.(onnx|py|joblib|pkl|pickle|json|ubj|bst)$/;
+
+/** Brings a model: one file, which may have any name, or every file of a folder under its own path. */
 export async function uploadModel(session: Session, path: string): Promise<{ path: string; digest: string }[]> {
   const facts = await stat(path).catch(() => undefined);
   if (!facts) throw usageError(`there is no file or folder ${path}`);
   if (facts.isFile()) {
     const { digest } = await uploadFile(session, path);
-    return [{ path: path.endsWith('.onnx') ? 'model.onnx' : basename(path), digest }];
+    const [ending] = MODEL_FILE.exec(path) ?? [];
+    return [{ path: ending === undefined ? basename(path) : `model${ending}`, digest }];
   }
   const found = await walkFolder(path);
   if (found.length === 0) throw usageError(`the folder ${path} holds no files`);

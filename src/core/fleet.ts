@@ -1,9 +1,9 @@
 /** What runs replicas. Local processes ship now; a cluster's own machinery implements the same port. */
 import type { Signature } from '../protocol/signature.js';
 import type { Forward } from './inference/forward.js';
-import type { Lease, LeaseWaiter, Waiting } from './inference/pool.js';
+import type { Lease, LeaseWaiter, PooledReplica, Waiting } from './inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from './inference/route.js';
-import type { Artifact } from './models/model.js';
+import type { Servable } from './models/model.js';
 
 export interface RevisionStatus {
   readonly endpointId: string;
@@ -35,15 +35,17 @@ export interface Fleet {
    * waiter hears. Throws `overloaded` when too many wait.
    */
   lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting;
+  /** The replicas of a revision that answer now; none of them is given a request because of that. */
+  replicas(revision: RevisionRoute): readonly PooledReplica[] | Promise<readonly PooledReplica[]>;
   /** Every revision that has replicas or requests. */
-  status(): RevisionStatus[];
+  status(): RevisionStatus[] | Promise<RevisionStatus[]>;
   /** Drains and ends everything. */
   close(): Promise<void>;
 }
 
 /** A model in a throw-away model server, the same program that will serve it. */
 export interface LoadedModel {
-  /** Read from the model itself. */
+  /** Read from the model itself; empty for a server that does not tell. */
   readonly signature: Signature;
   readonly forward: Forward;
   /** How long the load took, in milliseconds. */
@@ -53,6 +55,6 @@ export interface LoadedModel {
 /** Loads models away from all traffic: to read their signature, to score them, to try golden requests. */
 export interface Sandbox {
   /** Rejects with `invalid` and the engine's words when the model does not load. The server is gone when this settles. */
-  withModel<T>(artifact: Artifact, use: (model: LoadedModel) => Promise<T>): Promise<T>;
+  withModel<T>(model: Servable, use: (model: LoadedModel) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }

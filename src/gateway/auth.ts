@@ -15,7 +15,10 @@ export interface KeyHeaders {
 
 /** The key that a request presents: `Bearer KEY`, `X-API-Key: KEY`, or Basic with the key as password. */
 export function presentedKey(headers: KeyHeaders): string | undefined {
-  const [, scheme, credentials] = /^(\w+) +(\S+) *$/.exec(headers.authorization ?? '') ?? [];
+  const { authorization } = headers;
+  // as nearly everybody sends it
+  if (authorization?.startsWith('Bearer ') && !authorization.includes(' ', 7)) return authorization.slice(7);
+  const [, scheme, credentials] = /^(\w+) +(\S+) *$/.exec(authorization ?? '') ?? [];
   if (credentials !== undefined) {
     if (scheme?.toLowerCase() === 'bearer') return credentials;
     if (scheme?.toLowerCase() === 'basic') {

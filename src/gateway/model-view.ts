@@ -1,6 +1,7 @@
 /** How the API shows models and their versions. */
 import { z } from '@hono/zod-openapi';
 import type { Selectable } from 'kysely';
+import { serverSchema } from '../core/models/server.js';
 import type { Schema } from '../core/schema.js';
 import { time } from './openapi.js';
 
@@ -24,6 +25,7 @@ export const versionSchema = z
     model: z.string(),
     version: z.number().int(),
     framework: z.string(),
+    server: serverSchema.optional().describe("Of a version that somebody else's server serves."),
     signature: z.object({ inputs: z.array(tensorSchema), outputs: z.array(tensorSchema) }),
     metrics: z.record(z.string(), z.number()),
     artifact: z.object({
@@ -71,6 +73,7 @@ export function versionView(row: Selectable<Schema['model_versions']>) {
     model: row.model,
     version: row.version,
     framework: row.framework,
+    ...(row.server ? { server: row.server } : {}),
     signature: { inputs: signature.inputs.map(tensor), outputs: signature.outputs.map(tensor) },
     metrics: row.metrics,
     artifact: { digest: artifact.digest, bytes: artifact.bytes, files: [...artifact.files] },

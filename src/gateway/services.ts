@@ -7,7 +7,7 @@ import type { Statistics } from '../core/inference/statistics.js';
 import type { Enqueue } from '../core/jobs.js';
 import type { Db } from '../core/schema.js';
 import type { Log } from '../log.js';
-import type { GatewayMetrics } from '../metrics.js';
+import type { GatewayMetrics, PrintedMetrics } from '../metrics.js';
 import type { Notifications } from './notifications.js';
 
 export interface Limits {
@@ -39,6 +39,8 @@ export interface Services {
   readonly routing: RoutingTable;
   readonly statistics: Statistics;
   readonly metrics: GatewayMetrics;
+  /** The metrics of this process, and of those that share its work. */
+  printMetrics(): Promise<PrintedMetrics>;
   readonly notifications: Notifications;
   readonly limits: Limits;
   readonly asynchronous: AsyncSettings;

@@ -36,9 +36,7 @@ export class Announcement {
   }
 }
 
-/** The URL at which a process on this machine reaches what listens on an address. */
-export function reachable(address: string, port: number): string {
-  if (address === '0.0.0.0') return `http://127.0.0.1:${port}`;
-  if (address === '::') return `http://[::1]:${port}`;
-  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
+/** The same address for a process on this machine, of one that listens on all of them. */
+export function reachable(url: string): string {
+  return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
 }

@@ -15,6 +15,8 @@ import { openBlobs } from '../platform/blobs/open.js';
 import { migrate } from '../platform/db/migrate.js';
 import { openDatabase } from '../platform/db/open.js';
 import { createArtifacts } from '../platform/fleet/artifacts.js';
+import { createLauncher } from '../platform/fleet/launcher.js';
+import { createPreparation } from '../platform/fleet/preparation.js';
 import { createSandbox } from '../platform/fleet/sandbox.js';
 import { Spares } from '../platform/fleet/spares.js';
 import { createAskGateway } from '../platform/gateways/ask-gateway.js';
@@ -34,6 +36,7 @@ import { cleanEnded, createTrainingRun } from '../workers/training-run.js';
 import { createWebhookSend } from '../workers/webhook-send.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
+import { runtimeArgs } from './engines.js';
 import { program } from './paths.js';
 
 const DATABASE_WAIT_MS = 60_000;
@@ -55,23 +58,11 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   const owner = machine + newId('wk');
   const database = openDatabase(databaseUrl, log);
   const { db } = database;
-  const [blobs, queue] = await Promise.all([
+  const [engineArgs, blobs, queue] = await Promise.all([
+    runtimeArgs(config),
     openBlobs(config.blobsUrl, blobsOptions(config)),
     openQueue({ databaseUrl, log, ...(redisUrl ? { redisUrl } : {}) }),
   ]);
-  const sandbox = createSandbox(
-    new Spares({
-      script: program('runtime'),
-      maxBodyBytes: config.limits.bodyBytes,
-      drainMs: 1000,
-      startTimeoutMs: 30_000,
-      env: training.baseEnv,
-      log,
-      clock,
-      count: 0,
-    }),
-    createArtifacts(join(config.cacheDir, 'artifacts'), blobs),
-  );
   const capacity = machineCapacity();
   const workFolder = join(config.dataDir, 'work');
   const runner = createLocalRunner({
@@ -87,6 +78,29 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
     stopGraceMs: training.stopGraceMs,
     maxLogBytes: training.logBytes,
   });
+  const preparation = createPreparation(runner.environments, log);
+  const drainMs = 1000;
+  const env = training.baseEnv;
+  const sandbox = createSandbox(
+    createLauncher({
+      spares: new Spares({
+        script: program('runtime'),
+        maxBodyBytes: config.limits.bodyBytes,
+        drainMs,
+        startTimeoutMs: 30_000,
+        env,
+        engineArgs,
+        log,
+        clock,
+        count: 0,
+      }),
+      artifacts: createArtifacts(join(config.cacheDir, 'artifacts'), blobs),
+      prepare: preparation.prepare,
+      env,
+      drainMs,
+      log,
+    }),
+  );
   // before anything runs: what an earlier life left behind ends, and what it held is taken back
   const swept = await runner.sweep();
   if (swept > 0) log.warn('ended processes of an earlier worker', { count: swept });
@@ -156,6 +170,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
     async stop() {
       stopped.abort();
       await Promise.all(watching);
+      preparation.close();
       await host.close();
       holdings.close();
       batchHoldings.close();

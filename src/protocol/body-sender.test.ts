@@ -1,15 +1,9 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { BodyCredit, type BodySender, creditOf, sendMessage } from './body-sender.js';
-import {
-  CHUNK_BYTES,
-  FRAME_BODY,
-  FRAME_REQUEST,
-  FRAME_WINDOW,
-  FrameReader,
-  FrameWriter,
-  WINDOW_BYTES,
-} from './frames.js';
+import { FrameReader } from './frame-reader.js';
+import { FrameWriter } from './frame-writer.js';
+import { CHUNK_BYTES, FRAME_BODY, FRAME_REQUEST, FRAME_WINDOW, WINDOW_BYTES } from './frames.js';
 
 /** A sender, and what its other side has got so far. */
 function wire() {

@@ -1,4 +1,5 @@
-import { CHUNK_BYTES, FRAME_BODY, FRAME_WINDOW, type FrameHead, type FrameWriter, WINDOW_BYTES } from './frames.js';
+import type { FrameWriter } from './frame-writer.js';
+import { CHUNK_BYTES, FRAME_BODY, FRAME_WINDOW, type FrameHead, WINDOW_BYTES } from './frames.js';
 
 /** Writes a message: one frame where its body fits, else the first of several. What is left is the sender's that comes back. */
 export function sendMessage(

@@ -1,6 +1,8 @@
 import { PassThrough, Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { seeded } from '../../tests/support/random.js';
+import { FrameReader } from './frame-reader.js';
+import { FrameWriter } from './frame-writer.js';
 import {
   asRequestMeta,
   asResponseMeta,
@@ -9,8 +11,6 @@ import {
   FRAME_REQUEST,
   FRAME_RESPONSE,
   type Frame,
-  FrameReader,
-  FrameWriter,
 } from './frames.js';
 
 const REQUEST = { method: 'POST', path: '/v2/models/é/infer', headers: { a: 'b' } };
@@ -20,7 +20,7 @@ const RESPONSE = { status: 200, headers: { 'content-type': 'application/json' } 
 async function sample(): Promise<Buffer> {
   const stream = new PassThrough();
   const writer = new FrameWriter(stream);
-  writer.write({ id: 1, type: FRAME_REQUEST, meta: REQUEST, timeoutMs: 1500.2, trace: TRACE }, Buffer.from('hello'));
+  writer.write({ id: 1, type: FRAME_REQUEST, meta: REQUEST, timeMs: 1500.2, trace: TRACE }, Buffer.from('hello'));
   writer.write({ id: 0xffffffff, type: FRAME_CANCEL });
   writer.write({ id: 2, type: FRAME_RESPONSE, meta: encodeMeta(RESPONSE), more: true }, Buffer.alloc(300, 7));
   writer.write({ id: 3, type: FRAME_RESPONSE, meta: RESPONSE, trace: 'no trace' });
@@ -29,10 +29,10 @@ async function sample(): Promise<Buffer> {
 }
 
 const plain = ({ body, ...frame }: Frame) => ({ ...frame, body: body.toString('hex') });
-const BARE = { more: false, timeoutMs: undefined, trace: undefined };
+const BARE = { more: false, timeMs: undefined, trace: undefined };
 const EXPECTED = [
   {
-    ...{ id: 1, type: FRAME_REQUEST, meta: REQUEST, more: false, timeoutMs: 1501, trace: TRACE },
+    ...{ id: 1, type: FRAME_REQUEST, meta: REQUEST, more: false, timeMs: 1501, trace: TRACE },
     body: Buffer.from('hello').toString('hex'),
   },
   { ...BARE, id: 0xffffffff, type: FRAME_CANCEL, meta: undefined, body: '' },

@@ -2,12 +2,11 @@
  * The hop between the gateway and a replica: many requests in flight over one connection, without HTTP. One frame is
  *
  *     u32LE length of what follows | u32LE id | u8 type | u8 flags | u16LE meta length | meta, UTF-8 JSON
- *       | u32LE time-out, if flagged | trace parent, if flagged | body
+ *       | u32LE time, if flagged | trace parent, if flagged | body
  *
  * The side that asks chooses the ids; an answer carries the id of its request and may overtake others. A body beyond
  * CHUNK_BYTES goes on in body frames of the same id, of which WINDOW_BYTES may be on their way unread.
  */
-import type { Writable } from 'node:stream';
 import { AppError } from '../errors.js';
 
 export const FRAME_REQUEST = 1;
@@ -27,11 +26,11 @@ export type FrameType =
   | typeof FRAME_WINDOW;
 
 /** The body goes on in a body frame. */
-const FLAG_MORE = 1;
-/** The request says how long its answer is of use. */
-const FLAG_TIMEOUT = 2;
+export const FLAG_MORE = 1;
+/** A time in milliseconds: how long a request's answer is of use, or how long it waited before it was worked on. */
+export const FLAG_TIME = 2;
 /** The request belongs to a trace. */
-const FLAG_TRACE = 4;
+export const FLAG_TRACE = 4;
 
 /** Most bytes of a body in one frame. */
 export const CHUNK_BYTES = 128 * 1024;
@@ -60,8 +59,8 @@ export interface FrameHead {
   readonly meta?: RequestMeta | ResponseMeta | Buffer | undefined;
   /** Whether the body goes on in a body frame. */
   readonly more?: boolean;
-  /** How long from now the answer is of use, in milliseconds. */
-  readonly timeoutMs?: number | undefined;
+  /** Of a request: how long from now its answer is of use. Of an answer: how long its request waited for its turn. */
+  readonly timeMs?: number | undefined;
   /** A W3C `traceparent`: 55 characters. */
   readonly trace?: string | undefined;
 }
@@ -72,7 +71,7 @@ export interface Frame {
   readonly type: FrameType;
   readonly meta: unknown;
   readonly more: boolean;
-  readonly timeoutMs: number | undefined;
+  readonly timeMs: number | undefined;
   readonly trace: string | undefined;
   /** A view into what was received: it stays valid, and keeps that chunk alive while it is held. */
   readonly body: Buffer;
@@ -81,13 +80,12 @@ export interface Frame {
 /** Bytes of a frame before its meta. */
 export const FRAME_HEAD_BYTES = 12;
 /** Bytes of the length field itself, which the length does not count. */
-const LENGTH_BYTES = 4;
+export const LENGTH_BYTES = 4;
 const MAX_META_BYTES = 0xffff;
-const TIMEOUT_BYTES = 4;
-const TRACE_BYTES = 55;
+export const TIME_BYTES = 4;
+export const TRACE_BYTES = 55;
 /** No frame is larger. */
-export const MAX_FRAME_BYTES = FRAME_HEAD_BYTES + MAX_META_BYTES + TIMEOUT_BYTES + TRACE_BYTES + CHUNK_BYTES;
-const NOTHING = Buffer.alloc(0);
+export const MAX_FRAME_BYTES = FRAME_HEAD_BYTES + MAX_META_BYTES + TIME_BYTES + TRACE_BYTES + CHUNK_BYTES;
 
 /** Reads `meta` of a request frame; a peer that sends another shape is refused. */
 export function asRequestMeta(meta: unknown): RequestMeta {
@@ -110,214 +108,4 @@ export function encodeMeta(meta: RequestMeta | ResponseMeta): Buffer {
     throw new AppError('too_large', `headers take ${bytes.length} bytes, at most ${MAX_META_BYTES} fit a frame`);
   }
   return bytes;
-}
-
-/**
- * Cuts a byte stream into frames. A frame within one chunk is a view of it; one that spans chunks is copied once into a
- * buffer of its own. Throws out of `push` on what is no frame: the connection must then be closed.
- */
-export class FrameReader {
-  private head = Buffer.allocUnsafe(FRAME_HEAD_BYTES);
-  private headFilled = 0;
-  private frame: Buffer | undefined;
-  private frameFilled = 0;
-  /** Recent metas by their text: on one connection nearly all are equal, and a look-up is cheaper than a parse. */
-  private readonly metas = new Map<string, unknown>();
-
-  constructor(private readonly onFrame: (frame: Frame) => void) {}
-
-  push(chunk: Buffer): void {
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.frame) {
-        at += this.fillFrame(this.frame, chunk, at);
-      } else if (this.headFilled === 0 && chunk.length - at >= FRAME_HEAD_BYTES) {
-        const size = this.frameBytes(chunk, at);
-        if (chunk.length - at >= size) {
-          this.emit(chunk.subarray(at, at + size));
-          at += size;
-        } else {
-          this.startFrame(size);
-        }
-      } else {
-        const taken = chunk.copy(this.head, this.headFilled, at, at + FRAME_HEAD_BYTES - this.headFilled);
-        this.headFilled += taken;
-        at += taken;
-        if (this.headFilled === FRAME_HEAD_BYTES) this.continueFromHead();
-      }
-    }
-  }
-
-  private continueFromHead(): void {
-    const size = this.frameBytes(this.head, 0);
-    this.headFilled = 0;
-    const frame = this.startFrame(size);
-    this.head.copy(frame);
-    this.frameFilled = FRAME_HEAD_BYTES;
-    if (size === FRAME_HEAD_BYTES) this.finishFrame(frame);
-  }
-
-  private startFrame(size: number): Buffer {
-    this.frame = Buffer.allocUnsafeSlow(size);
-    this.frameFilled = 0;
-    return this.frame;
-  }
-
-  private fillFrame(frame: Buffer, chunk: Buffer, at: number): number {
-    const taken = chunk.copy(frame, this.frameFilled, at);
-    this.frameFilled += taken;
-    if (this.frameFilled === frame.length) this.finishFrame(frame);
-    return taken;
-  }
-
-  private finishFrame(frame: Buffer): void {
-    this.frame = undefined;
-    this.emit(frame);
-  }
-
-  /** The size of the whole frame that starts here, its length field included. */
-  private frameBytes(bytes: Buffer, at: number): number {
-    const size = bytes.readUInt32LE(at) + LENGTH_BYTES;
-    const flags = bytes[at + 9] as number;
-    let least = FRAME_HEAD_BYTES + bytes.readUInt16LE(at + 10);
-    if ((flags & FLAG_TIMEOUT) !== 0) least += TIMEOUT_BYTES;
-    if ((flags & FLAG_TRACE) !== 0) least += TRACE_BYTES;
-    if (size < least) throw new AppError('invalid', `a frame of ${size} bytes is cut short`);
-    if (size > MAX_FRAME_BYTES) throw new AppError('too_large', `a frame of ${size} bytes, at most ${MAX_FRAME_BYTES}`);
-    return size;
-  }
-
-  private emit(frame: Buffer): void {
-    const type = frame[8] as FrameType;
-    if (type < FRAME_REQUEST || type > FRAME_WINDOW) throw new AppError('invalid', `a frame of unknown type ${type}`);
-    const flags = frame[9] as number;
-    let at = FRAME_HEAD_BYTES + frame.readUInt16LE(10);
-    const meta = at === FRAME_HEAD_BYTES ? undefined : this.parseMeta(frame, at);
-    let timeoutMs: number | undefined;
-    let trace: string | undefined;
-    if ((flags & (FLAG_TIMEOUT | FLAG_TRACE)) !== 0) {
-      if ((flags & FLAG_TIMEOUT) !== 0) {
-        timeoutMs = frame.readUInt32LE(at);
-        at += TIMEOUT_BYTES;
-      }
-      if ((flags & FLAG_TRACE) !== 0) {
-        trace = frame.toString('latin1', at, at + TRACE_BYTES);
-        at += TRACE_BYTES;
-      }
-    }
-    const more = (flags & FLAG_MORE) !== 0;
-    this.onFrame({ id: frame.readUInt32LE(4), type, meta, more, timeoutMs, trace, body: frame.subarray(at) });
-  }
-
-  private parseMeta(frame: Buffer, end: number): unknown {
-    // latin1 keeps every byte apart, so it is a key without a decode
-    const key = frame.toString('latin1', FRAME_HEAD_BYTES, end);
-    const known = this.metas.get(key);
-    if (known !== undefined) return known;
-    let meta: unknown;
-    try {
-      meta = JSON.parse(frame.toString('utf8', FRAME_HEAD_BYTES, end));
-    } catch {
-      throw new AppError('invalid', 'the meta of a frame is not JSON');
-    }
-    if (this.metas.size >= 64) this.metas.clear();
-    this.metas.set(key, Object.freeze(meta));
-    return meta;
-  }
-}
-
-/** Frames up to this many bytes in one turn are joined by copying; larger ones go to the socket as they are (writev). */
-const JOIN_BYTES = 128 * 1024;
-
-/**
- * Writes frames; those that come together leave in one write. `when` says how long that is: by default to the end of the
- * event loop's turn. Errors are the socket's own, by its events.
- */
-export class FrameWriter {
-  private parts: Buffer[] = [];
-  private partBytes = 0;
-  private scheduled = false;
-
-  constructor(
-    private readonly socket: Writable,
-    private readonly when: (flush: () => void) => void = setImmediate,
-  ) {}
-
-  /** Queues a frame. A body beyond CHUNK_BYTES is for `BodySender` to cut. */
-  write(frame: FrameHead, body: Buffer = NOTHING): void {
-    const { meta, timeoutMs, trace } = frame;
-    const metaBytes = meta === undefined ? NOTHING : Buffer.isBuffer(meta) ? meta : encodeMeta(meta);
-    let size = FRAME_HEAD_BYTES + metaBytes.length;
-    let flags = frame.more === true ? FLAG_MORE : 0;
-    if (timeoutMs !== undefined) {
-      flags |= FLAG_TIMEOUT;
-      size += TIMEOUT_BYTES;
-    }
-    if (trace?.length === TRACE_BYTES) {
-      flags |= FLAG_TRACE;
-      size += TRACE_BYTES;
-    }
-    const head = Buffer.allocUnsafe(size);
-    head.writeUInt32LE(size - LENGTH_BYTES + body.length, 0);
-    head.writeUInt32LE(frame.id, 4);
-    head[8] = frame.type;
-    head[9] = flags;
-    head.writeUInt16LE(metaBytes.length, 10);
-    if (metaBytes.length > 0) head.set(metaBytes, FRAME_HEAD_BYTES);
-    if (flags > FLAG_MORE) {
-      let at = FRAME_HEAD_BYTES + metaBytes.length;
-      if (timeoutMs !== undefined) at = head.writeUInt32LE(Math.min(0xffffffff, Math.ceil(timeoutMs)), at);
-      if ((flags & FLAG_TRACE) !== 0) head.write(trace as string, at, 'latin1');
-    }
-    this.parts.push(head);
-    if (body.length > 0) this.parts.push(body);
-    this.partBytes += size + body.length;
-    if (this.scheduled) return;
-    this.scheduled = true;
-    this.when(this.flush);
-  }
-
-  /** Bytes accepted and not yet taken by the kernel: the measure for pausing what makes more of them. */
-  get bufferedBytes(): number {
-    return this.partBytes + this.socket.writableLength;
-  }
-
-  /** Hands everything queued to the socket now instead of at the end of the turn. */
-  readonly flush = (): void => {
-    this.scheduled = false;
-    if (this.parts.length === 0) return;
-    const parts = this.parts;
-    const bytes = this.partBytes;
-    this.parts = [];
-    this.partBytes = 0;
-    if (this.socket.destroyed || this.socket.writableEnded) return;
-    if (parts.length === 1) {
-      this.socket.write(parts[0]);
-    } else if (bytes <= JOIN_BYTES) {
-      this.socket.write(Buffer.concat(parts, bytes));
-    } else {
-      this.socket.cork();
-      for (const part of parts) this.socket.write(part);
-      this.socket.uncork();
-    }
-  };
-
-  /** Resolves once less than `bytes` wait to be sent, or the socket is gone. */
-  async drained(bytes: number): Promise<void> {
-    while (this.bufferedBytes >= bytes && !this.socket.destroyed) {
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          this.socket.off('drain', done);
-          this.socket.off('close', done);
-          resolve();
-        };
-        this.flush();
-        if (!this.socket.writableNeedDrain) return done();
-        this.socket.on('drain', done);
-        this.socket.on('close', done);
-      });
-      // the socket may have taken it all without ever being full
-      if (!this.socket.writableNeedDrain) return;
-    }
-  }
 }

@@ -3,6 +3,9 @@ import type { Tensor } from './tensor.js';
 /** Free-form parameters of a request, an input or an output. */
 export type Parameters = Readonly<Record<string, unknown>>;
 
+/** The request parameter that names one of a model's signatures. */
+export const SIGNATURE_PARAMETER = 'signature_name';
+
 /** An output the client asked for by name. */
 export interface RequestedOutput {
   readonly name: string;

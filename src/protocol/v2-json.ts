@@ -3,7 +3,7 @@ import { AppError } from '../errors.js';
 import { DATATYPES, type Datatype, isDatatype } from './datatypes.js';
 import type { InferRequest, InferResponse, Parameters, RequestedOutput } from './infer.js';
 import { readNumbers } from './json/numbers.js';
-import { JsonScanner } from './json/scanner.js';
+import { eachMember, JsonScanner } from './json/scanner.js';
 import { readTensorData } from './json/tensor-data.js';
 import type { Signature } from './signature.js';
 import { type Tensor, tensorFromBytes } from './tensor.js';
@@ -64,7 +64,6 @@ const COMMA = 0x2c;
 const OPEN_ARRAY = 0x5b;
 const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
-const CLOSE_OBJECT = 0x7d;
 
 /** Reads one body: its JSON from front to back, its binary tensors as they are named. */
 class RootReader {
@@ -192,18 +191,6 @@ class RootReader {
     this.binaryAt = checkBinary(name, size, at, this.body.length);
     return this.body.subarray(at, this.binaryAt);
   }
-}
-
-/** Calls `member` at the value of each member of an object; it must read the value, or skip it. */
-function eachMember(json: JsonScanner, member: (key: string) => void): void {
-  json.expect(OPEN_OBJECT);
-  if (json.accept(CLOSE_OBJECT)) return;
-  do {
-    const key = json.string();
-    json.expect(0x3a);
-    member(key);
-  } while (json.accept(COMMA));
-  json.expect(CLOSE_OBJECT);
 }
 
 const sizes = new Float64Array(16);

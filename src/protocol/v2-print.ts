@@ -1,5 +1,6 @@
 import type { InferRequest, InferResponse } from './infer.js';
-import { elementsToJson } from './json-encode.js';
+import { ByteWriter } from './json/byte-writer.js';
+import { printElements } from './json/print-elements.js';
 import { type Tensor, tensorToBytes } from './tensor.js';
 
 /** A printed body. */
@@ -14,8 +15,8 @@ export interface WireBody {
  * infinities that goes as JSON carries the parameter `non_finite_as_null` with their count: nothing is lost silently.
  */
 export function printInferResponse(response: InferResponse, binary: (output: string) => boolean): WireBody {
-  let head = `{"model_name":${JSON.stringify(response.modelName)}`;
-  if (response.modelVersion !== undefined) head += `,"model_version":${JSON.stringify(response.modelVersion)}`;
+  let head = `{"model_name":${quoted(response.modelName)}`;
+  if (response.modelVersion !== undefined) head += `,"model_version":${quoted(response.modelVersion)}`;
   if (response.id !== undefined) head += `,"id":${JSON.stringify(response.id)}`;
   return print(`${head},"outputs":[`, response.outputs, binary, ']}');
 }
@@ -24,30 +25,65 @@ export function printInferResponse(response: InferResponse, binary: (output: str
 export function printInferRequest(request: InferRequest, binary: (input: string) => boolean): WireBody {
   let head = '{';
   if (request.id !== undefined) head += `"id":${JSON.stringify(request.id)},`;
-  if (Object.keys(request.parameters).length > 0) head += `"parameters":${JSON.stringify(request.parameters)},`;
-  const tail = request.outputs === undefined ? ']}' : `],"outputs":${JSON.stringify(request.outputs)}}`;
+  if (Object.keys(request.parameters).length > 0) head += `"parameters":${exactJson(request.parameters)},`;
+  const tail = request.outputs === undefined ? ']}' : `],"outputs":${exactJson(request.outputs)}}`;
   return print(`${head}"inputs":[`, request.inputs, binary, tail);
 }
 
+/** As JSON.stringify, and 64-bit integers, which parameters that came by gRPC may be, with all their digits. */
+function exactJson(value: unknown): string {
+  if (typeof value === 'bigint') return String(value);
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  if (Array.isArray(value)) return `[${value.map(exactJson).join(',')}]`;
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${exactJson(member)}`).join(',')}}`;
+}
+
+/** Printing ends before anybody else prints, so one writer's memory serves all. */
+const writer = new ByteWriter();
+
 function print(head: string, tensors: readonly Tensor[], binary: (name: string) => boolean, tail: string): WireBody {
-  let text = head;
   let parts: Buffer[] | undefined;
+  writer.reset();
+  writer.text(head);
   for (let i = 0; i < tensors.length; i++) {
     const tensor = tensors[i] as Tensor;
-    if (i > 0) text += ',';
-    text += `{"name":${JSON.stringify(tensor.name)},"datatype":"${tensor.datatype}","shape":[${tensor.shape.join(',')}]`;
+    if (i > 0) writer.ascii(',');
+    writer.text(beginningOf(tensor));
     if (binary(tensor.name)) {
       const bytes = tensorToBytes(tensor);
       parts ??= [];
       parts.push(bytes);
-      text += `,"parameters":{"binary_data_size":${bytes.length}}}`;
+      writer.ascii(`,"parameters":{"binary_data_size":${bytes.length}}}`);
       continue;
     }
-    const elements = elementsToJson(tensor);
-    if (elements.nonFinite > 0) text += `,"parameters":{"non_finite_as_null":${elements.nonFinite}}`;
-    text += `,"data":[${elements.text}]}`;
+    writer.ascii(',"data":[');
+    const nonFinite = printElements(writer, tensor);
+    writer.ascii(nonFinite > 0 ? `],"parameters":{"non_finite_as_null":${nonFinite}}}` : ']}');
   }
-  const json = Buffer.from(text + tail, 'utf8');
+  writer.text(tail);
+  const json = writer.finish();
   if (!parts) return { body: json, headerLength: undefined };
   return { body: Buffer.concat([json, ...parts]), headerLength: json.length };
+}
+
+/** A tensor's name, datatype and shape. */
+function beginningOf({ name, datatype, shape }: Tensor): string {
+  let sizes = '';
+  for (let i = 0; i < shape.length; i++) sizes += i === 0 ? shape[i] : `,${shape[i]}`;
+  return `{"name":${quoted(name)},"datatype":"${datatype}","shape":[${sizes}]`;
+}
+
+/** Names as JSON: a model has a few, and prints them with every answer. */
+const quotes = new Map<string, string>();
+const MAX_QUOTES = 1000;
+
+function quoted(name: string): string {
+  let text = quotes.get(name);
+  if (text === undefined) {
+    text = JSON.stringify(name);
+    if (quotes.size >= MAX_QUOTES) quotes.clear();
+    quotes.set(name, text);
+  }
+  return text;
 }

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { AppError, messageOf } from '../errors.js';
 import type { LogLevel } from '../log.js';
+import type { EngineOptions } from './engine.js';
 import { FRAMEWORKS, type Framework } from './engines.js';
 
 /** What a model server is started with. */
@@ -18,6 +19,10 @@ export interface RuntimeArgs {
   /** Whether clients may load and unload although a model was given. */
   readonly allowLoad: boolean;
   readonly threads: number;
+  /** Folder with TensorFlow's library; undefined: its models cannot be loaded. */
+  readonly tensorflowLibrary: string | undefined;
+  /** Other options, for every load that does not say otherwise. */
+  readonly options: EngineOptions;
   /** How long requests in flight may take after SIGTERM. */
   readonly drainMs: number;
   readonly maxBodyBytes: number;
@@ -25,15 +30,17 @@ export interface RuntimeArgs {
 }
 
 /** How it is called. */
-export const USAGE = `usage: runtime [--socket PATH] [--http HOST:PORT] [--model PATH] [--name NAME] [--version VERSION]
+export const USAGE = `usage: runtime [--socket PATH] [--http HOST:PORT] [--model PATH] [--name NAME] [--version VERSION] …
   --socket PATH        answer frames on this Unix socket
   --http HOST:PORT     answer HTTP; port 0 takes a free one
   --engine NAME        framework of its models: ${FRAMEWORKS.join(', ')} (default onnx)
-  --model PATH         an .onnx file, or a folder with one; without it, a spare that waits for a load
+  --model PATH         the model's file or folder; without it, a spare that waits for a load
   --name NAME          what the model is called in paths (default: model)
   --version VERSION    what its version is called
   --allow-load         let clients load and unload although --model was given
   --threads N          threads inside one operator (default 1)
+  --tensorflow-library PATH  folder with TensorFlow's library, as \`sluice engines install tensorflow\` makes it
+  --option NAME=VALUE  an option of the engine, in JSON or as text, such as python=/path/of/python or workers=2
   --drain-ms MS        how long requests in flight may take after SIGTERM (default 30000)
   --max-body-bytes N   largest request body (default 67108864)
   --log-level LEVEL    debug, info, warn, error or silent (default info)
@@ -53,6 +60,8 @@ export function readArgs(argv: readonly string[]): RuntimeArgs {
     model: values.model,
     allowLoad: values['allow-load'] ?? values.model === undefined,
     threads: readInteger('--threads', values.threads ?? '1', 1, 1024),
+    tensorflowLibrary: values['tensorflow-library'],
+    options: readOptions(values.option ?? []),
     drainMs: readInteger('--drain-ms', values['drain-ms'] ?? '30000', 0, 3_600_000),
     maxBodyBytes: readInteger('--max-body-bytes', values['max-body-bytes'] ?? '67108864', 1024, 4_000_000_000),
     logLevel: readWord('--log-level', values['log-level'] ?? 'info', LEVELS),
@@ -73,6 +82,8 @@ function parse(argv: readonly string[]) {
         model: text,
         'allow-load': { type: 'boolean' },
         threads: text,
+        'tensorflow-library': text,
+        option: { type: 'string', multiple: true },
         'drain-ms': text,
         'max-body-bytes': text,
         'log-level': text,
@@ -80,6 +91,24 @@ function parse(argv: readonly string[]) {
     }).values;
   } catch (error) {
     throw new AppError('invalid', messageOf(error), { cause: error });
+  }
+}
+
+function readOptions(given: readonly string[]): EngineOptions {
+  return Object.fromEntries(
+    given.map((text) => {
+      const at = text.indexOf('=');
+      if (at < 1) throw new AppError('invalid', `--option is "${text}", expected NAME=VALUE`);
+      return [text.slice(0, at), readValue(text.slice(at + 1))];
+    }),
+  );
+}
+
+function readValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Log } from '../log.js';
 import type { Signature } from '../protocol/signature.js';
 import type { Tensor } from '../protocol/tensor.js';
 import type { DimensionNames } from './check.js';
@@ -15,6 +16,11 @@ export type EngineOptions = Readonly<Record<string, unknown>>;
 export interface Loaded {
   /** What it takes and gives when a request names no signature. */
   readonly signature: Signature;
+  /**
+   * Whether the model takes more than its signature says, or the signature says nothing: the shell then checks neither
+   * inputs nor the names of outputs, and the engine refuses with `invalid` what does not fit.
+   */
+  readonly open?: boolean;
   /** All signatures by name, where the format knows several (TensorFlow); the default one is among them. */
   readonly signatures?: ReadonlyMap<string, Signature>;
   /** Variable dimensions that must be equal across inputs, where the format names them. */
@@ -34,9 +40,9 @@ export interface Loaded {
 
 /** One run of a model: one request, or several joined along the first axis. */
 export interface InferCall {
-  /** Checked against the signature before: names, datatypes and shapes fit. */
+  /** Checked against the signature before, unless the model is open: names, datatypes and shapes fit. */
   readonly inputs: readonly Tensor[];
-  /** Undefined means all, in the signature's order; otherwise those, in the order asked. Checked before. */
+  /** Undefined means all, in the signature's order; otherwise those, in the order asked. Checked before, unless the model is open. */
   readonly outputs: readonly string[] | undefined;
   /** Name of the signature; undefined: the default one. Checked before. */
   readonly signature: string | undefined;
@@ -48,6 +54,11 @@ export interface Engine {
   load(files: ModelFiles, options: EngineOptions): Promise<Loaded>;
   /** Runs the model. Rejects with `invalid` for what only the model can find wrong, `internal` when it fails. */
   infer(call: InferCall): Promise<Tensor[]>;
+  /**
+   * Says why the model answers the call as it does, in tensors of the model's own choice; `unsupported` when this model
+   * does not. Absent where no model of the kind can.
+   */
+  explain?(call: InferCall): Promise<Tensor[]>;
   /** Frees the model's memory. Nothing may be in flight. */
   unload(): Promise<void>;
 }
@@ -57,8 +68,9 @@ export interface EngineKind {
   /** What model metadata calls it, such as `onnx_onnxv1`. */
   readonly platform: string;
   /** Loads the native library, which the first load of a process would pay for otherwise. */
-  importLibrary(): Promise<void>;
-  create(defaults: EngineOptions): Engine;
+  importLibrary(defaults: EngineOptions): Promise<void>;
+  /** `log`: where what the model itself prints goes; nowhere without one. */
+  create(defaults: EngineOptions, log?: Log): Engine;
 }
 
 /** A kind that a spare can rehearse with before anybody asks for a model. */

@@ -4,6 +4,8 @@ import type { EngineKind } from './engine.js';
 /** Each engine by the framework of the models that it runs; its code is imported when it is first needed. */
 const KINDS = {
   onnx: async (): Promise<EngineKind> => (await import('./onnx/engine.js')).onnx,
+  tensorflow: async (): Promise<EngineKind> => (await import('./tensorflow/engine.js')).tensorflow,
+  python: async (): Promise<EngineKind> => (await import('./python/engine.js')).python,
 };
 
 /** A framework that this program has an engine for. */

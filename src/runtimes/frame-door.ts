@@ -3,6 +3,9 @@ import net from 'node:net';
 import { AppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { BodyCredit, type BodySender, creditOf, sendMessage } from '../protocol/body-sender.js';
+import { JSON_HEADERS } from '../protocol/codecs/codec.js';
+import { FrameReader } from '../protocol/frame-reader.js';
+import { FrameWriter } from '../protocol/frame-writer.js';
 import {
   asRequestMeta,
   CHUNK_BYTES,
@@ -13,11 +16,9 @@ import {
   FRAME_RESPONSE,
   FRAME_WINDOW,
   type Frame,
-  FrameReader,
-  FrameWriter,
   type ResponseMeta,
 } from '../protocol/frames.js';
-import { failure, JSON_HEADERS, type RuntimeResponse } from './message.js';
+import { failure, type RuntimeResponse } from './message.js';
 import type { ModelServer } from './server.js';
 
 /** Unsent answers beyond which a connection's requests are no longer read, and below which they are again. */
@@ -159,7 +160,7 @@ class FrameConnection {
     this.handle(arriving.first, Buffer.concat(arriving.chunks, arriving.bytes), pending);
   }
 
-  private handle({ id, meta, timeoutMs }: Frame, body: Buffer, pending: Pending): void {
+  private handle({ id, meta, timeMs: timeoutMs }: Frame, body: Buffer, pending: Pending): void {
     const { method, path, headers = NO_HEADERS } = asRequestMeta(meta);
     const deadline = timeoutMs === undefined ? undefined : performance.now() + timeoutMs;
     this.server.handle({ method, path, headers, body, signal: pending.signal, deadline }, (response) =>
@@ -169,9 +170,11 @@ class FrameConnection {
 
   private respond(id: number, pending: Pending, response: RuntimeResponse): void {
     if (pending.signal.aborted) return;
-    const { body } = response;
+    const { body, queuedMs } = response;
     const meta = metaOf(response);
-    pending.leaving = sendMessage(this.writer, { id, type: FRAME_RESPONSE, meta }, body);
+    // less than a millisecond is no queue
+    const timeMs = queuedMs === undefined || queuedMs < 1 ? undefined : queuedMs;
+    pending.leaving = sendMessage(this.writer, { id, type: FRAME_RESPONSE, meta, timeMs }, body);
     if (!pending.leaving || pending.leaving.done) this.pending.delete(id);
     if (this.paused || this.writer.bufferedBytes < PAUSE_BYTES) return;
     this.paused = true;

@@ -6,6 +6,7 @@ import { AppError, messageOf } from '../errors.js';
 import { createLog, type Log } from '../log.js';
 import type { RuntimeMessage } from '../protocol/runtime-message.js';
 import { type RuntimeArgs, readArgs, USAGE } from './args.js';
+import type { EngineOptions } from './engine.js';
 import { findEngine } from './engines.js';
 import { type Door, openFrameDoor } from './frame-door.js';
 import { onnx } from './onnx/engine.js';
@@ -23,12 +24,17 @@ function tell(message: RuntimeMessage): void {
 async function main(): Promise<void> {
   const args = readArgs(process.argv.slice(2));
   const log = createLog({ level: args.logLevel, format: process.stderr.isTTY ? 'text' : 'json' });
+  const defaults: EngineOptions = {
+    intraOpNumThreads: args.threads,
+    libraryPath: args.tensorflowLibrary,
+    ...args.options,
+  };
   const server = new ModelServer({
     name: 'sluice-runtime',
     version: '0.1.0',
     findEngine,
     framework: args.engine,
-    defaults: { intraOpNumThreads: args.threads },
+    defaults,
     allowLoad: args.allowLoad,
     log,
   });
@@ -48,7 +54,7 @@ async function main(): Promise<void> {
   }
   const started = performance.now();
   const kind = await findEngine(args.engine);
-  await kind.importLibrary();
+  await kind.importLibrary(defaults);
   // a load that came meanwhile is a cold start under way: it gets the processor, and warms up by itself
   if (kind === onnx && (await stillUnused(server))) await rehearse(onnx);
   if (await stillUnused(server)) await server.metrics.prepare();

@@ -4,8 +4,8 @@ import { Batcher } from './batching/batcher.js';
 import { readBatchPolicy } from './batching/policy.js';
 import type { Engine, EngineOptions, Loaded } from './engine.js';
 import type { FindEngine } from './engines.js';
-import type { RuntimeMetrics } from './metrics.js';
-import { ModelStatistics } from './statistics.js';
+import type { ModelMetrics, RuntimeMetrics } from './metrics.js';
+import { StatisticsOfModel } from './statistics.js';
 import { warmUp } from './warm-up.js';
 
 /** Where a model comes from and what it is to be called. */
@@ -27,7 +27,8 @@ export interface LoadedModel {
   readonly loaded: Loaded;
   readonly engine: Engine;
   readonly batcher: Batcher;
-  readonly statistics: ModelStatistics;
+  readonly statistics: StatisticsOfModel;
+  readonly metrics: ModelMetrics;
 }
 
 /** What a load took, in milliseconds. */
@@ -122,10 +123,11 @@ export class Models {
     const policy = readBatchPolicy(options);
     const began = performance.now();
     const kind = await this.findEngine(source.framework);
-    await kind.importLibrary();
+    await kind.importLibrary(this.defaults);
     const importedAt = performance.now();
     const { platform } = kind;
-    const engine = kind.create(this.defaults);
+    const log = this.log.with({ model: name, version: source.version });
+    const engine = kind.create(this.defaults, log);
     const loaded = await engine.load({ path: source.path }, options);
     const loadedAt = performance.now();
     try {
@@ -139,21 +141,21 @@ export class Models {
       loadMs: loadedAt - importedAt,
       warmUpMs: performance.now() - loadedAt,
     };
-    this.metrics.load(name, report.loadMs / 1000);
-    const log = this.log.with({ model: name, version: source.version });
+    const metrics = this.metrics.model(name);
+    metrics.load(report.loadMs / 1000);
     log.info('model loaded', { ...report, device: loaded.device, notes: loaded.notes });
-    const statistics = new ModelStatistics();
+    const statistics = new StatisticsOfModel();
     const batcher = new Batcher({
       engine,
       loaded,
       policy,
       onRun: ({ rows, ms }) => {
         statistics.ran(rows, ms);
-        this.metrics.inference(name, ms / 1000);
+        metrics.inference(ms / 1000);
       },
       onRefusal: (reason) => log.warn('requests are not joined into batches any more', { reason }),
     });
-    return { model: { source, platform, loaded, engine, batcher, statistics }, report };
+    return { model: { source, platform, loaded, engine, batcher, statistics, metrics }, report };
   }
 
   /** Unloads a model once what is in flight has ended; new requests do not find it from now on. */

@@ -1,6 +1,7 @@
 import { createLog } from '../log.js';
+import { JSON_HEADERS } from '../protocol/codecs/codec.js';
 import type { RehearsableKind } from './engine.js';
-import { JSON_HEADERS, type RuntimeResponse } from './message.js';
+import type { RuntimeResponse } from './message.js';
 import { ModelServer } from './server.js';
 
 const NAME = 'rehearsal';

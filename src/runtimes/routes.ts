@@ -1,5 +1,7 @@
-import type { InferCodec } from './codecs/codec.js';
-import { v2 } from './codecs/v2.js';
+import type { InferCodec } from '../protocol/codecs/codec.js';
+import { grpc } from '../protocol/codecs/grpc.js';
+import { v1, v1Explain } from '../protocol/codecs/v1.js';
+import { v2 } from '../protocol/codecs/v2.js';
 
 interface OfModel {
   readonly model: string;
@@ -10,6 +12,8 @@ interface OfModel {
 export interface InferRoute extends OfModel {
   readonly kind: 'infer';
   readonly codec: InferCodec;
+  /** An explanation is asked for, not a prediction. */
+  readonly explain: boolean;
 }
 
 /** What a path of the protocol asks for. */
@@ -28,6 +32,7 @@ const FIXED: Readonly<Record<string, Route>> = {
   'GET /v2/health/live': { kind: 'live' },
   'GET /v2/health/ready': { kind: 'ready' },
   'GET /v2/models': { kind: 'list' },
+  'GET /v1/models': { kind: 'list' },
   'GET /v2/models/stats': { kind: 'statistics', model: undefined, version: undefined },
   'POST /v2/repository/index': { kind: 'index' },
   'GET /metrics': { kind: 'metrics' },
@@ -50,22 +55,46 @@ export function routeOf(method: string, path: string): Route {
 function findRoute(method: string, path: string): Route {
   const fixed = FIXED[`${method} ${path}`];
   if (fixed) return fixed;
-  const repository = /^\/v2\/repository\/models\/([^/]+)\/(load|unload)$/.exec(path);
-  const found = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/(ready|infer|stats|config))?$/.exec(path);
-  const kind = repository ? repository[2] : found ? (found[3] ?? 'metadata') : undefined;
-  const model = decode((repository ?? found)?.[1]);
-  const version = decode(found?.[2]);
-  if (kind === undefined || model === undefined) return UNKNOWN;
-  if ((kind === 'load' || kind === 'unload') && method === 'POST') return { kind, model, version: undefined };
-  if (kind === 'infer' && method === 'POST') return { kind, model, version, codec: v2 };
-  if (method !== 'GET') return UNKNOWN;
-  if (kind === 'ready') return { kind: 'modelReady', model, version };
-  if (kind === 'stats') return { kind: 'statistics', model, version };
-  return kind === 'metadata' || kind === 'config' ? { kind, model, version } : UNKNOWN;
+  return repositoryRoute(method, path) ?? modelRoute(method, path) ?? v1Route(method, path) ?? UNKNOWN;
 }
 
-function decode(part: string | undefined): string | undefined {
-  if (part === undefined) return undefined;
+function repositoryRoute(method: string, path: string): Route | undefined {
+  const [, model, verb] = /^\/v2\/repository\/models\/([^/]+)\/(load|unload)$/.exec(path) ?? [];
+  if (model === undefined || method !== 'POST') return undefined;
+  return { kind: verb as 'load' | 'unload', model: decode(model), version: undefined };
+}
+
+/** The forms of a prediction, by what ends its path. */
+const INFER: Readonly<Record<string, InferCodec>> = { infer: v2, 'infer/protobuf': grpc };
+
+function modelRoute(method: string, path: string): Route | undefined {
+  const found = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/(ready|infer|infer\/protobuf|stats|config))?$/.exec(
+    path,
+  );
+  if (!found) return undefined;
+  const [, name = '', number, verb] = found;
+  const of = { model: decode(name), version: number === undefined ? undefined : decode(number) };
+  const codec = INFER[verb ?? ''];
+  if (codec) return method === 'POST' ? { kind: 'infer', ...of, codec, explain: false } : undefined;
+  if (method !== 'GET') return undefined;
+  if (verb === undefined) return { kind: 'metadata', ...of };
+  if (verb === 'ready') return { kind: 'modelReady', ...of };
+  return { kind: verb === 'stats' ? 'statistics' : 'config', ...of };
+}
+
+function v1Route(method: string, path: string): Route | undefined {
+  const found = /^\/v1\/models\/([^/:]+)(?:\/versions\/([^/:]+))?(:predict|:explain)?$/.exec(path);
+  if (!found) return undefined;
+  const [, name = '', number, verb] = found;
+  const of = { model: decode(name), version: number === undefined ? undefined : decode(number) };
+  if (verb === undefined) return method === 'GET' ? { kind: 'modelReady', ...of } : undefined;
+  if (method !== 'POST') return undefined;
+  return verb === ':predict'
+    ? { kind: 'infer', ...of, codec: v1, explain: false }
+    : { kind: 'infer', ...of, codec: v1Explain, explain: true };
+}
+
+function decode(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {

@@ -70,14 +70,14 @@ export class ModelServer {
       model = this.models.get(route.model, route.version);
     } catch (error) {
       const response = failure(error);
-      this.metrics.request('', response.status);
+      this.metrics.model('').request(response.status);
       respond(response);
       return;
     }
     this.inFlight++;
-    infer(model, route.codec, request, (response) => {
+    infer(model, route, request, (response) => {
       this.inFlight--;
-      this.metrics.request(model.source.name, response.status);
+      model.metrics.request(response.status);
       respond(response);
       if (this.inFlight === 0) for (const wake of this.waiting.splice(0)) wake();
     });

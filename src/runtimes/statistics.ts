@@ -1,3 +1,4 @@
+import type { ModelStatistics } from '../protocol/statistics.js';
 import type { Timing } from './batching/batcher.js';
 
 interface Tally {
@@ -14,11 +15,8 @@ export interface RequestTiming extends Timing {
 
 const tally = (): Tally => ({ count: 0, ns: 0 });
 
-/**
- * What one model did since it was loaded, in the form of the statistics extension (Triton's
- * docs/protocol/extension_statistics.md): times are cumulative, in nanoseconds.
- */
-export class ModelStatistics {
+/** Counts what one model does since it was loaded. */
+export class StatisticsOfModel {
   private lastInference = 0;
   private rows = 0;
   private runs = 0;
@@ -55,7 +53,7 @@ export class ModelStatistics {
     add(this.fail, tookMs);
   }
 
-  print(name: string, version: string | undefined) {
+  print(name: string, version: string | undefined): ModelStatistics {
     return {
       name,
       version: version ?? '',
@@ -83,9 +81,6 @@ export class ModelStatistics {
     };
   }
 }
-
-/** One model's statistics as they are printed. */
-export type PrintedStatistics = ReturnType<ModelStatistics['print']>;
 
 function add(to: Tally, ms: number): void {
   to.count++;

@@ -221,7 +221,7 @@ describe('Statistics', () => {
 
   it('writes finished seconds once, and the rest at the end', async () => {
     const statistics = new Statistics('gw1');
-    for (let at = 0; at < 30; at++) statistics.record('ep_s', 1, T0 + at * 100, at, at % 10 === 0);
+    for (let at = 0; at < 30; at++) statistics.counterOf('ep_s', 1).record(T0 + at * 100, at, at % 10 === 0);
     await Promise.all([statistics.flush(db, T0 + 2500), statistics.flush(db, T0 + 2500)]);
     expect(await readStats(db, 'ep_s', 1, new Date(T0))).toMatchObject({ requests: 20, errors: 2 });
     await statistics.flush(db, T0 + 2900, true);
@@ -236,7 +236,7 @@ describe('Statistics', () => {
   it('adds up over gateways', async () => {
     for (const gateway of ['a', 'b', 'c']) {
       const statistics = new Statistics(gateway);
-      statistics.record('ep_g', 1, T0, 5, false);
+      statistics.counterOf('ep_g', 1).record(T0, 5, false);
       await statistics.flush(db, T0, true);
     }
     expect(await readStats(db, 'ep_g', 1, new Date(T0))).toMatchObject({ requests: 3 });
@@ -246,7 +246,8 @@ describe('Statistics', () => {
     const away = await migratedDatabase();
     await away.destroy();
     const statistics = new Statistics('gw2');
-    for (let second = 0; second < 12_000; second++) statistics.record('ep_o', 1, T0 + second * 1000, 5, false);
+    for (let second = 0; second < 12_000; second++)
+      statistics.counterOf('ep_o', 1).record(T0 + second * 1000, 5, false);
     await expect(statistics.flush(away, T0 + 1e9)).rejects.toThrow();
     await statistics.flush(db, T0 + 1e9);
     // what is kept is bounded: the oldest went

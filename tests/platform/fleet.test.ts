@@ -7,6 +7,7 @@ import { ProcessFleet } from '../../src/platform/fleet/process-fleet.js';
 import { createSandbox } from '../../src/platform/fleet/sandbox.js';
 import { Spares } from '../../src/platform/fleet/spares.js';
 import { eventually } from '../support/children.js';
+import { artifactsAt, launcherOf } from '../support/launcher.js';
 import { predictionOf } from '../support/predictions.js';
 import { quietLog } from '../support/quiet-log.js';
 import { inferBody, modelPath, RUNTIME_SCRIPT } from '../support/runtime.js';
@@ -29,12 +30,13 @@ function makeSpares(count: number): Spares {
   });
 }
 
+const digits = artifactsAt(() => modelPath('digits.onnx'));
+
 function startFleet(): ProcessFleet {
   const spares = makeSpares(1);
   spares.start();
   const fleet = new ProcessFleet({
-    spares,
-    artifacts: { locate: async () => ({ path: modelPath('digits.onnx'), framework: 'onnx' }) },
+    launcher: launcherOf(spares, digits),
     clock: systemClock,
     log: quietLog,
     queueLimit: 1000,
@@ -99,7 +101,6 @@ test('kill -9 of a model server loses no prediction: what was in flight and what
 
 test('a model is not to blame for a killed model server, unless each one dies with it', async () => {
   const spares = makeSpares(0);
-  const artifacts = { locate: async () => ({ path: modelPath('digits.onnx'), framework: 'onnx' }) };
   let kills = 2;
   const take = spares.take.bind(spares);
   spares.take = async () => {
@@ -107,8 +108,8 @@ test('a model is not to blame for a killed model server, unless each one dies wi
     if (kills-- > 0) process.kill(runtime.pid, 'SIGKILL');
     return runtime;
   };
-  const sandbox = createSandbox(spares, artifacts);
-  const inputs = () => sandbox.withModel(revision.artifact, async ({ signature }) => signature.inputs[0]?.name);
+  const sandbox = createSandbox(launcherOf(spares, digits));
+  const inputs = () => sandbox.withModel(revision, async ({ signature }) => signature.inputs[0]?.name);
   expect(await inputs()).toBe('X');
   kills = 3;
   await expect(inputs()).rejects.toMatchObject({ code: 'invalid', message: expect.stringContaining('SIGKILL') });

@@ -5,6 +5,8 @@ import type { Fleet } from '../../src/core/fleet.js';
 import { ask } from '../../src/core/inference/forward.js';
 import type { Lease, LeaseWaiter, Waiting } from '../../src/core/inference/pool.js';
 import type { RevisionRoute } from '../../src/core/inference/route.js';
+import type { AppError } from '../../src/errors.js';
+import type { ProcessFleet } from '../../src/platform/fleet/process-fleet.js';
 import { createSandbox } from '../../src/platform/fleet/sandbox.js';
 import { isRunning } from '../../src/platform/processes.js';
 import { bundle } from '../support/bundle.js';
@@ -18,6 +20,7 @@ import {
   revisionOf,
   slowCall,
 } from '../support/fleet-bench.js';
+import { artifactsAt, launcherOf } from '../support/launcher.js';
 import { leaseOf, predictionOf } from '../support/predictions.js';
 import { modelPath, RUNTIME_SCRIPT } from '../support/runtime.js';
 
@@ -33,7 +36,7 @@ function bench(options: Parameters<typeof makeFleet>[0] = {}): FleetBench {
 }
 
 const patient = { timeoutMs: 50_000, idempotent: true };
-const pids = (fleet: Fleet) =>
+const pids = (fleet: ProcessFleet) =>
   fleet
     .status()
     .flatMap(({ replicas }) => replicas.flatMap(({ pid, state }) => (pid && state === 'ready' ? [pid] : [])));
@@ -250,17 +253,15 @@ test('a spare that dies is replaced, and is never handed out dead', async () => 
 });
 
 test('the sandbox says why a model does not load, and leaves no server behind', async () => {
-  const { artifact } = revisionOf('corrupt.onnx');
+  const corrupt = revisionOf('corrupt.onnx');
   const spares = makeSpares(0);
-  const sandbox = createSandbox(spares, {
-    locate: async (given) => ({ path: modelPath(given.files[0]?.path ?? ''), framework: 'onnx' }),
-  });
-  await expect(sandbox.withModel(artifact, async () => 'used')).rejects.toMatchObject({
+  const sandbox = createSandbox(launcherOf(spares, artifactsAt(modelPath)));
+  await expect(sandbox.withModel(corrupt, async () => 'used')).rejects.toMatchObject({
     code: 'invalid',
     message: expect.stringMatching(/.{10,}/),
   });
   expect(await childrenOfThisProcess()).toEqual([]);
-  const good = revisionOf('add.onnx').artifact;
+  const good = revisionOf('add.onnx');
   const broken = sandbox.withModel(good, async ({ signature, forward }) => {
     expect(signature.inputs.map(({ name }) => name)).toEqual(['a', 'b']);
     const reply = await ask(forward, { ...addCall, path: '/v2/models/{model}/infer' }).reply;
@@ -287,4 +288,33 @@ test('kill -9 of the gateway ends its model servers, spares too', async () => {
   } finally {
     await child.kill();
   }
+});
+
+describe('more than all replicas can do', () => {
+  test('is refused once requests stand in a queue, and no longer when it is over', async () => {
+    const { fleet } = bench();
+    const revision = revisionOf('slow.onnx', { maxReplicas: 1, maxQueueDelayMs: 1 });
+    expect(await answers(fleet, revision, 1, slowCall(1))).toEqual({ '200': 1 });
+    let refused: AppError | undefined;
+    let others = 0;
+    const client = async () => {
+      while (!refused) {
+        await predictionOf(fleet, revision, slowCall(50), patient).reply.catch((error: AppError) => {
+          if (error.code === 'overloaded') refused = error;
+          else others++;
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: 40 }, client));
+    expect(refused?.message).toContain('stand in a queue for more than 1 ms');
+    expect(refused?.retryAfterSec).toBe(1);
+    expect(others).toBe(0);
+    expect(await answers(fleet, revision, 1, slowCall(1))).toEqual({ '200': 1 });
+  });
+
+  test('is not refused as long as there may be more replicas', async () => {
+    const { fleet } = bench();
+    const revision = revisionOf('slow.onnx', { maxReplicas: 50, maxQueueDelayMs: 1 });
+    expect(await answers(fleet, revision, 200, slowCall(20))).toEqual({ '200': 200 });
+  });
 });

@@ -5,6 +5,7 @@ import { DEFAULT_RUNTIME } from '../../src/core/endpoints/runtime.js';
 import type { EndpointRoute, RevisionRoute } from '../../src/core/inference/route.js';
 import { ProcessFleet } from '../../src/platform/fleet/process-fleet.js';
 import { Spares } from '../../src/platform/fleet/spares.js';
+import { artifactsAt, launcherOf } from './launcher.js';
 import { quietLog } from './quiet-log.js';
 import { inferBody, modelPath, RUNTIME_SCRIPT } from './runtime.js';
 
@@ -44,13 +45,10 @@ export function makeFleet(options: FleetOptions = {}): FleetBench {
   const spares = makeSpares(options.spares ?? 0, systemClock, options.script);
   spares.start();
   const fleet = new ProcessFleet({
-    spares,
-    artifacts: {
-      locate: async (artifact) => ({
-        path: options.model ?? modelPath(artifact.files[0]?.path ?? ''),
-        framework: 'onnx',
-      }),
-    },
+    launcher: launcherOf(
+      spares,
+      artifactsAt((file) => options.model ?? modelPath(file)),
+    ),
     clock,
     log: quietLog,
     queueLimit: 1000,

@@ -5,14 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sendMessage } from '../../src/protocol/body-sender.js';
-import {
-  asResponseMeta,
-  FRAME_CANCEL,
-  FRAME_REQUEST,
-  FrameReader,
-  FrameWriter,
-  type ResponseMeta,
-} from '../../src/protocol/frames.js';
+import { FrameReader } from '../../src/protocol/frame-reader.js';
+import { FrameWriter } from '../../src/protocol/frame-writer.js';
+import { asResponseMeta, FRAME_CANCEL, FRAME_REQUEST, type ResponseMeta } from '../../src/protocol/frames.js';
 
 /** The built model server. */
 export const RUNTIME_SCRIPT = fileURLToPath(new URL('../../dist/runtime.js', import.meta.url));

@@ -23,6 +23,7 @@ import { openDatabase } from '../../src/platform/db/open.js';
 import { createArtifacts } from '../../src/platform/fleet/artifacts.js';
 import { createSandbox } from '../../src/platform/fleet/sandbox.js';
 import { Spares } from '../../src/platform/fleet/spares.js';
+import { launcherOf } from './launcher.js';
 import { freshDatabase } from './postgres.js';
 
 /** Who makes a request: nobody, a key that may predict, an administrator, another project's administrator. */
@@ -84,7 +85,7 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
     startTimeoutMs: 20_000,
     env: {},
   });
-  const sandbox = createSandbox(spares, createArtifacts(join(folder, 'artifacts'), blobs));
+  const sandbox = createSandbox(launcherOf(spares, createArtifacts(join(folder, 'artifacts'), blobs)));
   const notifications = new Notifications();
   const routing = new RoutingTable();
   const listener = listen(
@@ -117,12 +118,14 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
     clock: systemClock,
     statistics: new Statistics('test'),
     metrics: createGatewayMetrics(() => gateway.statuses),
+    printMetrics: () => services.metrics.print(),
     fleet: {
       sync: () => {},
       forget: () => {},
       lease: () => {
         throw new Error('nothing is served here');
       },
+      replicas: () => [],
       status: () => gateway.statuses,
       close: async () => {},
     },

@@ -51,6 +51,7 @@ function revision(number: number): RevisionRoute {
       scaleDownDelaySec: 0,
       scaleToZeroGraceSec: 30,
       queueTimeoutSec: 30,
+      maxQueueDelayMs: 1000,
       threads: 1,
     },
     runtime: DEFAULT_RUNTIME,

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { type GatewayProcess, startGatewayProcess } from '../../../tests/support/gateway-process.js';
+import { startGatewayProcess } from '../../../tests/support/gateway-process.js';
 import { post } from '../../support/post.js';
 import { httpPrediction, MODEL, rowsOf } from '../../support/predictions.js';
 import { family } from '../../support/proc.js';
@@ -32,19 +32,14 @@ export const sluice: Peer = {
         const readyMs = performance.now() - began;
         const ownPids = () => [gateway.pid, ...family(gateway.postgresPid)];
         const backendPids = () => family(gateway.pid).filter((pid) => pid !== gateway.pid);
-        return { url, grpcUrl: grpcUrl(gateway), headers, readyMs, pids: ownPids, backendPids, stop };
+        return { url, grpcUrl: new URL(gateway.url).host, headers, readyMs, pids: ownPids, backendPids, stop };
       },
     };
   },
 };
 
-/** The one place to fill in once the gateway has a gRPC port: host:port of it. */
-function grpcUrl(_gateway: GatewayProcess): string | undefined {
-  return undefined;
-}
-
 /** Holds running processes to a core, and those that they start from now on. */
-function pin(pid: number, core: number | undefined): void {
+export function pin(pid: number, core: number | undefined): void {
   if (core === undefined) return;
   for (const member of family(pid)) spawnSync('taskset', ['-a', '-c', '-p', String(core), String(member)]);
 }

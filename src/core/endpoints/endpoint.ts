@@ -48,6 +48,14 @@ export const scalingSchema = z
       .max(600)
       .default(30)
       .describe('Longest that a request waits for a replica, in seconds.'),
+    maxQueueDelayMs: z
+      .number()
+      .min(1)
+      .max(600_000)
+      .default(1000)
+      .describe(
+        'With all replicas at work: how long requests may stand in a queue, in milliseconds, before more are refused (429). Never less than one request takes.',
+      ),
     threads: z.number().int().min(1).max(256).default(1).describe('Threads of the inference engine in each replica.'),
   })
   .strict()
@@ -55,6 +63,8 @@ export const scalingSchema = z
     message: 'must be at most maxReplicas',
     path: ['minReplicas'],
   });
+
+export const SCALING_DEFAULTS: Scaling = scalingSchema.parse({});
 
 export const routingSchema = z
   .object({

@@ -1,5 +1,6 @@
 /** What a person does to an endpoint's revisions and traffic by hand, where no rollout does it. */
 import { AppError } from '../../errors.js';
+import { emit } from '../events/store.js';
 import { crown, rolloutInFlight } from '../rollouts/store.js';
 import type { Db } from '../schema.js';
 import type { EndpointSpec, Scaling, TrafficTarget } from './endpoint.js';
@@ -11,6 +12,7 @@ import {
   getEndpoint,
   listEndpoints,
   lockEndpoint,
+  setSuspended,
   setTraffic,
   updateEndpoint,
 } from './store.js';
@@ -95,5 +97,29 @@ export async function changeTraffic(
     const [winner] = change.targets.filter((target) => target.percent === 100);
     if (winner) await crown(tx, endpoint.id, winner.revision, change.actor, change.reason || 'traffic set by hand');
     return generation;
+  });
+}
+
+/**
+ * Takes an endpoint out of service, or puts it back: while it is out, nothing of it runs and predictions are refused. Its
+ * revisions and its traffic stay as they are. Answers its id.
+ */
+export async function suspendEndpoint(
+  db: Db,
+  project: string,
+  name: string,
+  change: { readonly suspended: boolean; readonly actor: string },
+): Promise<string> {
+  return db.transaction().execute(async (tx) => {
+    const endpoint = await lockEndpoint(tx, project, name);
+    if (endpoint.suspended === change.suspended) return endpoint.id;
+    await setSuspended(tx, endpoint.id, change.suspended);
+    await emit(tx, {
+      project,
+      kind: change.suspended ? 'endpoint.unloaded' : 'endpoint.loaded',
+      subject: `endpoint/${name}`,
+      data: { endpoint: name, actor: change.actor },
+    });
+    return endpoint.id;
   });
 }

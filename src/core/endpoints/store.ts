@@ -272,6 +272,12 @@ export async function setTraffic(tx: Db, change: TrafficChange): Promise<number>
   return generation;
 }
 
+/** Within the caller's transaction. */
+export async function setSuspended(tx: Db, endpointId: string, suspended: boolean): Promise<void> {
+  await tx.updateTable('endpoints').set({ suspended }).where('id', '=', endpointId).execute();
+  await notifyRouting(tx, endpointId);
+}
+
 /** Traffic settings of an endpoint, newest first: what served at any time, and why. */
 export async function trafficHistory(db: Db, endpointId: string, limit = 200) {
   return db

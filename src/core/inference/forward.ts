@@ -41,6 +41,8 @@ export interface ReplyHead {
   readonly more: boolean;
   /** The replica has done its work already: what is left is only to be carried. */
   readonly worked: boolean;
+  /** How long the request waited in the replica before it was worked on, in milliseconds; undefined: not at all, or unknown. */
+  readonly queuedMs?: number | undefined;
 }
 
 /** Takes an answer. `onReply` comes first, or `onError` in its place; after `onEnd` or `onError` it hears nothing more. */

@@ -2,14 +2,15 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type AwaitedPlace, leaseOf } from '../../../tests/support/predictions.js';
 import { seeded } from '../../../tests/support/random.js';
 import { AppError } from '../../errors.js';
-import { type Lease, type PooledReplica, ReplicaPool } from './pool.js';
+import { type Lease, type PooledReplica, type PoolOptions, ReplicaPool } from './pool.js';
 
 const forward = () => {
   throw new Error('nobody forwards here');
 };
-const replica = (id: string, slots: number): PooledReplica => ({ id, slots, forward });
+const address = { kind: 'socket', path: '' } as const;
+const replica = (id: string, slots: number): PooledReplica => ({ id, slots, address, forward });
 
-function pool(options: { queueLimit?: number; queueTimeoutMs?: number } = {}) {
+function pool(options: Partial<Pick<PoolOptions, 'queueLimit' | 'queueTimeoutMs' | 'onAnswer'>> = {}) {
   const demand = { now: 0, least: 0 };
   const made = new ReplicaPool({
     queueLimit: 100,
@@ -59,6 +60,22 @@ describe('ReplicaPool', () => {
     expect([p.busy, demand.now]).toEqual([0, 0]);
     held(take(p));
     queued(take(p));
+  });
+
+  it('tells how long an answered request waited, here and in the replica, and how long it took then', async () => {
+    const told: unknown[] = [];
+    const { pool: p } = pool({ onAnswer: (answered) => told.push(answered) });
+    const began = performance.now();
+    const waiting = queued(take(p)).lease;
+    vi.advanceTimersByTime(30);
+    p.add(replica('a', 1));
+    const lease = await waiting;
+    vi.advanceTimersByTime(50);
+    lease.release(20);
+    // one without an answer says nothing
+    held(take(p)).release();
+    expect(told).toEqual([{ arrivedMs: began, delayMs: 50, serviceMs: 30 }]);
+    expect(p.inFlight).toBe(0);
   });
 
   it('serves who waits in order of arrival, before who comes later', async () => {

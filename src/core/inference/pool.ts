@@ -4,19 +4,27 @@
  * waiting included; that count is what the autoscaler sees.
  */
 import { AppError } from '../../errors.js';
+import type { Answered } from './admission.js';
 import type { Forward } from './forward.js';
+
+/** Where a replica takes requests: frames on a Unix socket, or HTTP. */
+export type ReplicaAddress =
+  | { readonly kind: 'socket'; readonly path: string }
+  | { readonly kind: 'http'; readonly url: string; readonly maxConnections: number };
 
 export interface PooledReplica {
   readonly id: string;
   /** Requests it takes at once. */
   readonly slots: number;
+  readonly address: ReplicaAddress;
   readonly forward: Forward;
 }
 
 /** A slot on a ready replica. Release it exactly once. */
 export interface Lease {
   readonly replica: PooledReplica;
-  release(): void;
+  /** `queuedMs`: of an answered request, how long it waited in the replica. Undefined where there was no answer. */
+  release(queuedMs?: number): void;
 }
 
 /** Who asks for a slot. Hears of one it had to wait for, or why there is none; one of the two, once. */
@@ -37,6 +45,8 @@ export interface PoolOptions {
   readonly queueTimeoutMs: number;
   /** Told of every arrival (+1) and departure (-1). */
   onDemand(change: 1 | -1): void;
+  /** Told of every answer: when its request came, how long it waited, here and in the replica, and how long it took then. */
+  onAnswer?(answered: Answered): void;
   /** What to say when the wait was too long: why there is no replica, if that is known. */
   explain(): string;
 }
@@ -49,6 +59,7 @@ interface Member {
 
 interface Place {
   readonly waiter: LeaseWaiter;
+  readonly since: number;
   readonly timer: NodeJS.Timeout;
 }
 
@@ -56,8 +67,14 @@ export class ReplicaPool {
   private readonly members = new Map<string, Member>();
   /** In order of arrival; a Set, so that one who leaves from the middle costs nothing. */
   private readonly places = new Set<Place>();
+  private demand = 0;
 
   constructor(private readonly options: PoolOptions) {}
+
+  /** Requests that are being answered or wait. */
+  get inFlight(): number {
+    return this.demand;
+  }
 
   get waiting(): number {
     return this.places.size;
@@ -74,6 +91,11 @@ export class ReplicaPool {
     let count = 0;
     for (const member of this.members.values()) if (!member.draining) count++;
     return count;
+  }
+
+  /** Replicas that take requests now. */
+  replicas(): PooledReplica[] {
+    return [...this.members.values()].flatMap((member) => (member.draining ? [] : [member.replica]));
   }
 
   add(replica: PooledReplica): void {
@@ -120,8 +142,10 @@ export class ReplicaPool {
         retryAfterSec: 1,
       });
     }
+    this.demand++;
     this.options.onDemand(1);
-    return member ? this.take(member) : this.wait(waiter);
+    const now = performance.now();
+    return member ? this.take(member, now, now) : this.wait(waiter, now);
   }
 
   /** Fails everybody who waits; for an endpoint that is gone. */
@@ -129,11 +153,11 @@ export class ReplicaPool {
     for (const place of [...this.places]) if (this.leave(place)) place.waiter.refused(error);
   }
 
-  private wait(waiter: LeaseWaiter): Waiting {
+  private wait(waiter: LeaseWaiter, since: number): Waiting {
     const timer = setTimeout(() => {
       if (this.leave(place)) waiter.refused(new AppError('not_ready', this.options.explain(), { retryAfterSec: 1 }));
     }, this.options.queueTimeoutMs);
-    const place: Place = { waiter, timer };
+    const place: Place = { waiter, timer, since };
     this.places.add(place);
     return { cancel: () => void this.leave(place) };
   }
@@ -142,8 +166,13 @@ export class ReplicaPool {
   private leave(place: Place): boolean {
     if (!this.places.delete(place)) return false;
     clearTimeout(place.timer);
-    this.options.onDemand(-1);
+    this.left();
     return true;
+  }
+
+  private left(): void {
+    this.demand--;
+    this.options.onDemand(-1);
   }
 
   private leastLoaded(): Member | undefined {
@@ -155,16 +184,21 @@ export class ReplicaPool {
     return best;
   }
 
-  private take(member: Member): Lease {
+  private take(member: Member, arrivedMs: number, takenMs: number): Lease {
     member.busy++;
     let held = true;
     return {
       replica: member.replica,
-      release: () => {
+      release: (queuedMs) => {
         if (!held) return;
         held = false;
         member.busy--;
-        this.options.onDemand(-1);
+        this.left();
+        if (queuedMs !== undefined) {
+          const delayMs = takenMs - arrivedMs + queuedMs;
+          const serviceMs = Math.max(0, performance.now() - takenMs - queuedMs);
+          this.options.onAnswer?.({ arrivedMs, delayMs, serviceMs });
+        }
         // a replica that is gone meanwhile has no slot to hand over, and its id may be another's by now
         if (this.members.get(member.replica.id) !== member) return;
         if (member.draining && member.busy === 0) this.drop(member.replica.id);
@@ -179,7 +213,7 @@ export class ReplicaPool {
       if (!member) return;
       this.places.delete(place);
       clearTimeout(place.timer);
-      place.waiter.granted(this.take(member));
+      place.waiter.granted(this.take(member, place.since, performance.now()));
     }
   }
 }

@@ -47,7 +47,10 @@ function fleet(...acts: Act[]) {
       if (act === 'throw') throw new AppError('too_large', 'headers take too much');
       return exchange(act, handler);
     };
-    return { replica: { id: 'r1', slots: 1, forward }, release: () => void seen.held-- };
+    return {
+      replica: { id: 'r1', slots: 1, address: { kind: 'socket', path: '' }, forward },
+      release: () => void seen.held--,
+    };
   };
   const made = {
     lease(_: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting {

@@ -66,15 +66,19 @@ class Prediction implements Exchange, LeaseWaiter, ReplyHandler {
   granted(lease: Lease): void {
     this.waiting = undefined;
     this.lease = lease;
-    const { call } = this.request;
-    const timeoutMs = Math.max(1, this.options.timeoutMs - (performance.now() - this.began));
     try {
-      const exchange = lease.replica.forward({ ...call, timeoutMs }, this);
+      const exchange = lease.replica.forward(this.timedCall(), this);
       // an answer may have come at once
       if (this.lease === lease || this.replied) this.exchange = exchange;
     } catch (error) {
       this.fail(asAppError(error));
     }
+  }
+
+  private timedCall(): Call {
+    const timeoutMs = Math.max(1, this.options.timeoutMs - (performance.now() - this.began));
+    const { method, path, headers, body, rest, trace } = this.request.call;
+    return { method, path, headers, body, rest, timeoutMs, trace };
   }
 
   refused(error: AppError): void {
@@ -85,7 +89,7 @@ class Prediction implements Exchange, LeaseWaiter, ReplyHandler {
   onReply(head: ReplyHead, body: Buffer): void {
     this.replied = true;
     clearTimeout(this.timer);
-    if (head.worked || !head.more) this.release();
+    if (head.worked || !head.more) this.release(head.queuedMs ?? 0);
     if (!head.more) this.over = true;
     this.handler.onReply(head, body);
   }
@@ -96,7 +100,7 @@ class Prediction implements Exchange, LeaseWaiter, ReplyHandler {
 
   onEnd(): void {
     this.over = true;
-    this.release();
+    this.release(0);
     this.handler.onEnd();
   }
 
@@ -141,9 +145,10 @@ class Prediction implements Exchange, LeaseWaiter, ReplyHandler {
     this.handler.onError(error);
   }
 
-  private release(): void {
+  /** `queuedMs`: of an answer. */
+  private release(queuedMs?: number): void {
     const { lease } = this;
     this.lease = undefined;
-    lease?.release();
+    lease?.release(queuedMs);
   }
 }

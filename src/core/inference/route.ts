@@ -25,6 +25,11 @@ export interface RevisionRoute {
   readonly warmUntilMs: number;
 }
 
+/** The name by which a revision's model server knows its model. */
+export function modelNameOf({ server, endpoint }: RevisionRoute): string {
+  return server?.modelName ?? endpoint;
+}
+
 export interface TargetRoute {
   readonly revision: RevisionRoute;
   readonly percent: number;
@@ -55,6 +60,9 @@ export interface RouteRequest {
 }
 
 export function chooseRevision(endpoint: EndpointRoute, request: RouteRequest): RevisionRoute {
+  if (endpoint.suspended) {
+    throw new AppError('not_ready', `endpoint "${endpoint.name}" is unloaded; a load of it puts it back into service`);
+  }
   if (request.pin !== undefined) {
     // one way to write a number, so that what was asked for is what an answer's header says
     const pinned = /^[1-9]\d*$/.test(request.pin) ? endpoint.revisions.get(Number(request.pin)) : undefined;

@@ -3,6 +3,7 @@
  * reads the table with two look-ups and never waits for the database, unless it would be refused.
  */
 import type { Selectable } from 'kysely';
+import { SCALING_DEFAULTS } from '../endpoints/endpoint.js';
 import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
 import type { EndpointRoute, RevisionRoute, TargetRoute } from './route.js';
@@ -26,6 +27,12 @@ export class RoutingTable {
 
   find(project: string, name: string): EndpointRoute | undefined {
     return this.byName.get(`${project}/${name}`);
+  }
+
+  /** A revision by its key. */
+  revision(key: string): RevisionRoute | undefined {
+    const [id = '', number = ''] = key.split('/');
+    return this.byId.get(id)?.revisions.get(Number(number));
   }
 
   all(): IterableIterator<EndpointRoute> {
@@ -167,8 +174,8 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
         artifact: row.artifact,
         framework: row.framework,
         signature: row.signature,
-        scaling: row.scaling,
         // rows of before there were such settings have none
+        scaling: { ...SCALING_DEFAULTS, ...row.scaling },
         runtime: { ...DEFAULT_RUNTIME, ...row.runtime },
         server: row.server ?? undefined,
         warmUntilMs: row.warm_until?.getTime() ?? 0,

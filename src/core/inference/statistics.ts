@@ -3,38 +3,55 @@ import { sql } from 'kysely';
 import { type ArmStats, addStats, LATENCY_BOUNDS_MS, latencyBucket, NO_STATS } from '../rollouts/analysis.js';
 import type { Db } from '../schema.js';
 
+/** What one revision answered in one second. */
 interface Count {
+  readonly endpointId: string;
+  readonly revision: number;
+  readonly second: number;
   requests: number;
   errors: number;
-  latency: number[];
+  readonly latency: number[];
+  /** Taken to be written: nothing is added any more. */
+  closed: boolean;
+}
+
+/** Counts the answers of one revision; made once and kept, because it is used for every one of them. */
+export interface RevisionCounter {
+  /** `failed` when the revision is to blame. */
+  record(nowMs: number, latencyMs: number, failed: boolean): void;
 }
 
 /** Postgres takes 65,535 values in one statement; after an outage there may be more to write than that. */
 const ROWS_AT_ONCE = 1000;
 
 export class Statistics {
-  private counts = new Map<string, { endpointId: string; revision: number; second: number; count: Count }>();
+  private counts = new Map<string, Count>();
 
   constructor(private readonly gateway: string) {}
 
-  /** Counts one answered request; `failed` when the revision is to blame. */
-  record(endpointId: string, revision: number, nowMs: number, latencyMs: number, failed: boolean): void {
-    const second = Math.floor(nowMs / 1000);
+  counterOf(endpointId: string, revision: number): RevisionCounter {
+    let current: Count | undefined;
+    return {
+      record: (nowMs, latencyMs, failed) => {
+        const second = Math.floor(nowMs / 1000);
+        if (current?.second !== second || current.closed) current = this.countOf(endpointId, revision, second);
+        current.requests++;
+        if (failed) current.errors++;
+        const bucket = latencyBucket(latencyMs);
+        current.latency[bucket] = (current.latency[bucket] ?? 0) + 1;
+      },
+    };
+  }
+
+  private countOf(endpointId: string, revision: number, second: number): Count {
     const key = `${endpointId}/${revision}/${second}`;
-    let entry = this.counts.get(key);
-    if (!entry) {
-      entry = {
-        endpointId,
-        revision,
-        second,
-        count: { requests: 0, errors: 0, latency: new Array<number>(LATENCY_BOUNDS_MS.length + 1).fill(0) },
-      };
-      this.counts.set(key, entry);
+    let count = this.counts.get(key);
+    if (!count) {
+      const latency = new Array<number>(LATENCY_BOUNDS_MS.length + 1).fill(0);
+      count = { endpointId, revision, second, requests: 0, errors: 0, latency, closed: false };
+      this.counts.set(key, count);
     }
-    entry.count.requests++;
-    if (failed) entry.count.errors++;
-    const bucket = latencyBucket(latencyMs);
-    entry.count.latency[bucket] = (entry.count.latency[bucket] ?? 0) + 1;
+    return count;
   }
 
   /** Writes the finished seconds (all of them with `everything`); what cannot be written is kept for the next time, bounded. */
@@ -42,14 +59,14 @@ export class Statistics {
     const current = Math.floor(nowMs / 1000);
     const done = [...this.counts.entries()].filter(([, entry]) => everything || entry.second < current);
     if (done.length === 0) return;
-    const rows = done.map(([, entry]) => ({
-      endpoint_id: entry.endpointId,
-      revision: entry.revision,
+    const rows = done.map(([, { endpointId, revision, second, requests, errors, latency }]) => ({
+      endpoint_id: endpointId,
+      revision,
       gateway: this.gateway,
-      second: new Date(entry.second * 1000),
-      requests: entry.count.requests,
-      errors: entry.count.errors,
-      latency: entry.count.latency,
+      second: new Date(second * 1000),
+      requests,
+      errors,
+      latency,
     }));
     try {
       for (let at = 0; at < rows.length; at += ROWS_AT_ONCE) {
@@ -64,7 +81,10 @@ export class Statistics {
       for (const [key] of done.slice(0, Math.max(0, this.counts.size - 10_000))) this.counts.delete(key);
       throw error;
     }
-    for (const [key] of done) this.counts.delete(key);
+    for (const [key, count] of done) {
+      count.closed = true;
+      this.counts.delete(key);
+    }
   }
 }
 

@@ -64,9 +64,34 @@ describe('entryFile', () => {
     { why: 'model.onnx among several', paths: ['a.onnx', 'model.onnx'], entry: 'model.onnx' },
     { why: 'in a folder', paths: ['v1/net.onnx', 'v1/weights.bin'], entry: 'v1/net.onnx' },
     { why: 'two without a name to go by', paths: ['a.onnx', 'b.onnx'], entry: undefined },
-    { why: 'none', paths: ['model.pkl'], entry: undefined },
+    { why: 'an MLflow model', paths: ['MLmodel', 'conda.yaml', 'model.pkl'], entry: '', framework: 'python' },
+    { why: 'a class', paths: ['model.py', 'weights/w.bin'], entry: '', framework: 'python' },
+    { why: 'scikit-learn', paths: ['model.joblib'], entry: '', framework: 'python' },
+    { why: 'XGBoost', paths: ['requirements.txt', 'model.ubj'], entry: '', framework: 'python' },
+    { why: 'ONNX kept by MLflow', paths: ['MLmodel', 'model.onnx'], entry: 'model.onnx' },
+    { why: 'Python not at the root', paths: ['src/model.py', 'my-model.pkl'], entry: undefined },
+    { why: 'none', paths: ['weights.h5'], entry: undefined },
     { why: 'nothing', paths: [], entry: undefined },
-  ])('$why', ({ paths, entry }) => {
-    expect(entryFile(paths.map((path) => ({ path })))?.path).toBe(entry);
+  ])('$why', ({ paths, entry, framework = 'onnx' }) => {
+    const expected = entry === undefined ? undefined : { path: entry, framework };
+    expect(entryFile(paths.map((path) => ({ path })))).toEqual(expected);
+  });
+
+  const variables = 'variables/variables.index';
+  it.each([
+    { why: 'a SavedModel', paths: ['saved_model.pb', variables], entry: '' },
+    { why: 'a SavedModel in a folder', paths: ['export/saved_model.pb', `export/${variables}`], entry: 'export' },
+    { why: 'the highest of numbered ones', paths: ['9/saved_model.pb', '10/saved_model.pb'], entry: '10' },
+    { why: 'numbers before names', paths: ['old/saved_model.pb', '1/saved_model.pb'], entry: '1' },
+    { why: 'two without a number', paths: ['a/saved_model.pb', 'b/saved_model.pb'], entry: undefined },
+    { why: 'one that lies too deep', paths: ['a/b/saved_model.pb'], entry: undefined },
+  ])('takes $why for TensorFlow', ({ paths, entry }) => {
+    const found = entryFile(paths.map((path) => ({ path })));
+    expect(found).toEqual(entry === undefined ? undefined : { path: entry, framework: 'tensorflow' });
+  });
+
+  it('takes ONNX first', () => {
+    const paths = ['saved_model.pb', 'model.onnx'].map((path) => ({ path }));
+    expect(entryFile(paths)).toEqual({ path: 'model.onnx', framework: 'onnx' });
   });
 });

@@ -5,6 +5,7 @@ import type { Signature } from '../../protocol/signature.js';
 import { emit } from '../events/store.js';
 import type { Db } from '../schema.js';
 import type { Artifact, Lineage } from './model.js';
+import type { ServerSpec } from './server.js';
 
 export interface NewVersion {
   readonly project: string;
@@ -12,6 +13,8 @@ export interface NewVersion {
   readonly artifact: Artifact;
   readonly framework: string;
   readonly signature: Signature;
+  /** Of a version that somebody else's server serves. */
+  readonly server?: ServerSpec | undefined;
   readonly metrics: Readonly<Record<string, number>>;
   readonly lineage: Lineage;
   /** Identity of what it was made from: registering the same source again answers the version that stands. */
@@ -63,6 +66,7 @@ export async function registerVersion(db: Db, input: NewVersion): Promise<{ vers
         artifact: JSON.stringify(input.artifact),
         framework: input.framework,
         signature: JSON.stringify(input.signature),
+        server: input.server === undefined ? null : JSON.stringify(input.server),
         metrics: JSON.stringify(input.metrics),
         lineage: JSON.stringify(input.lineage),
         source: input.source,

@@ -3,6 +3,7 @@
 import { messageOf } from '../../errors.js';
 import { createRevision, setTraffic } from '../endpoints/store.js';
 import type { Enqueue } from '../jobs.js';
+import { servable } from '../models/model.js';
 import { getVersion } from '../models/store.js';
 import { crown, rolloutInFlight, startRollout } from '../rollouts/store.js';
 import type { Db } from '../schema.js';
@@ -54,7 +55,7 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
       {
         project: promotion.project,
         gates: endpoint.policy.gates,
-        candidate: { artifact: version.artifact, metrics: version.metrics },
+        candidate: { model: servable(version), metrics: version.metrics },
         serving,
       },
       async (soFar) => {
@@ -99,11 +100,11 @@ async function servingNow(db: Db, endpointId: string) {
         .onRef('v.version', '=', 'r.model_version')
         .on('v.project', '=', endpoint.project),
     )
-    .select(['r.artifact', 'r.model_version', 'v.signature'])
+    .select(['r.artifact', 'r.server', 'r.model_version', 'v.signature'])
     .where('r.endpoint_id', '=', endpointId)
     .where('r.number', '=', main.revision)
     .executeTakeFirstOrThrow();
-  return { artifact: row.artifact, signature: row.signature, version: row.model_version };
+  return { model: servable(row), signature: row.signature, version: row.model_version };
 }
 
 /**

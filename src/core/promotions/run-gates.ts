@@ -3,7 +3,7 @@ import { asAppError, messageOf } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
 import type { Blobs } from '../blobs.js';
 import type { LoadedModel, Sandbox } from '../fleet.js';
-import type { Artifact } from '../models/model.js';
+import type { Servable } from '../models/model.js';
 import type { Db } from '../schema.js';
 import { predictAll, readEvaluationSet, type Value } from './evaluation-set.js';
 import { type Gate, type GateOutcome, judgeBounds, judgeEvaluation, judgeSignature } from './gate.js';
@@ -13,11 +13,9 @@ import { score } from './score.js';
 export interface GateInput {
   readonly project: string;
   readonly gates: readonly Gate[];
-  readonly candidate: { readonly artifact: Artifact; readonly metrics: Readonly<Record<string, number>> };
+  readonly candidate: { readonly model: Servable; readonly metrics: Readonly<Record<string, number>> };
   /** What the endpoint serves now. */
-  readonly serving:
-    | { readonly artifact: Artifact; readonly signature: Signature; readonly version: number }
-    | undefined;
+  readonly serving: { readonly model: Servable; readonly signature: Signature; readonly version: number } | undefined;
 }
 
 export interface GateDeps {
@@ -45,9 +43,9 @@ export async function runGates(
     return outcome.passed;
   };
   try {
-    await deps.sandbox.withModel(input.candidate.artifact, async (candidate) => {
+    await deps.sandbox.withModel(input.candidate.model, async (candidate) => {
       const loaded = { passed: true, reason: `it loads in ${candidate.loadMs.toFixed(1)} ms` };
-      await add('load', loaded, { loadMs: candidate.loadMs, artifact: input.candidate.artifact.digest });
+      await add('load', loaded, { loadMs: candidate.loadMs, artifact: input.candidate.model.artifact.digest });
       for (const gate of input.gates) {
         signal.throwIfAborted();
         const { outcome, evidence } = await check(deps, input, gate, candidate, signal);
@@ -60,7 +58,7 @@ export async function runGates(
     await add(
       'load',
       { passed: false, reason: `it does not load: ${messageOf(error)}` },
-      { artifact: input.candidate.artifact.digest },
+      { artifact: input.candidate.model.artifact.digest },
     );
   }
   const failed = results.find((result) => !result.passed);
@@ -121,7 +119,7 @@ async function evaluate(
   const measure = async (model: LoadedModel) =>
     score(gate.metric, (await predictAll(model.forward, set, expected.name, signal)).values, expected.values);
   const mine = await measure(candidate);
-  const theirs = input.serving ? await deps.sandbox.withModel(input.serving.artifact, measure) : undefined;
+  const theirs = input.serving ? await deps.sandbox.withModel(input.serving.model, measure) : undefined;
   return {
     outcome: judgeEvaluation(gate, mine, theirs),
     evidence: {

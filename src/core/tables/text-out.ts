@@ -1,70 +1,83 @@
 /** Answers as text: JSON Lines and CSV. */
 import type { Datatype } from '../../protocol/datatypes.js';
-import { float32Text, float64Text } from '../../protocol/json-encode.js';
+import { ByteWriter } from '../../protocol/json/byte-writer.js';
 import { elementCount, type Tensor } from '../../protocol/tensor.js';
 import { ERROR_COLUMN, elementsOf, type OutputColumn, type Segment } from './outputs.js';
 
-/** One element's text for each index. */
-type Print = (index: number) => string;
+/** Prints what stands at an index: an element, or a row. */
+type Print = (index: number) => void;
+
+/** Printing ends before anybody else prints, so one writer's memory serves all. */
+const writer = new ByteWriter();
 
 /**
  * Objects, one a line: an output's values by its name, nested as its shape says. JSON has no NaN and no infinities: they
  * are the words "NaN", "Infinity" and "-Infinity" (as in ProtoJSON). 64-bit integers have all their digits.
  */
 export function encodeJsonl(columns: readonly OutputColumn[], segments: readonly Segment[]): Buffer {
-  const names = columns.map((column) => JSON.stringify(column.name));
-  const nothing = names.map((name) => `${name}:null,`).join('');
-  let text = '';
+  writer.reset();
+  const names = columns.map((column, at) => `${at > 0 ? ',' : ''}${JSON.stringify(column.name)}:`);
+  const nothing = columns.map((column) => `${JSON.stringify(column.name)}:null,`).join('');
   for (const segment of segments) {
     if (segment.kind === 'bad') {
-      text += `{${nothing}"${ERROR_COLUMN}":${JSON.stringify(segment.message)}}\n`;
+      writer.text(`{${nothing}"${ERROR_COLUMN}":${JSON.stringify(segment.message)}}\n`);
       continue;
     }
-    const printers = segment.outputs.map((tensor) => rowPrinter(tensor, jsonPrinter(tensor)));
+    const printers = segment.outputs.map((tensor) => nestedPrinter(tensor, jsonPrinter(tensor)));
     for (let row = 0; row < segment.rows; row++) {
-      text += '{';
-      for (let at = 0; at < printers.length; at++)
-        text += `${at > 0 ? ',' : ''}${names[at]}:${(printers[at] as Print)(row)}`;
-      text += '}\n';
+      writer.ascii('{');
+      for (let at = 0; at < printers.length; at++) {
+        writer.text(names[at] as string);
+        (printers[at] as Print)(row);
+      }
+      writer.ascii('}\n');
     }
   }
-  return Buffer.from(text, 'utf8');
+  return writer.finish();
 }
 
-/** A row's value of a tensor, nested as its shape is. */
-function rowPrinter({ shape }: Tensor, print: Print): Print {
+/** Prints rows of a tensor, nested as its shape is. */
+function nestedPrinter({ shape }: Tensor, print: Print): Print {
   const inner = shape.slice(1);
   const size = elementCount(inner);
-  const nested = (depth: number, from: number, count: number): string => {
-    if (depth === inner.length) return print(from);
+  const nested = (depth: number, from: number, count: number): void => {
+    if (depth === inner.length) {
+      print(from);
+      return;
+    }
     const length = inner[depth] as number;
     const each = length === 0 ? 0 : count / length;
-    let text = '[';
-    for (let index = 0; index < length; index++)
-      text += `${index > 0 ? ',' : ''}${nested(depth + 1, from + index * each, each)}`;
-    return `${text}]`;
+    writer.ascii('[');
+    for (let index = 0; index < length; index++) {
+      if (index > 0) writer.ascii(',');
+      nested(depth + 1, from + index * each, each);
+    }
+    writer.ascii(']');
   };
   return (row) => nested(0, row * size, size);
 }
 
 function jsonPrinter(tensor: Tensor): Print {
   const elements = elementsOf(tensor);
-  if (tensor.datatype === 'BYTES') return (index) => JSON.stringify(elements[index]);
-  const print = plainPrinter(tensor, elements);
-  if (!FLOATS.has(tensor.datatype)) return print;
-  return (index) => {
-    const value = elements[index] as number;
-    return value - value === 0 ? print(index) : `"${value}"`;
-  };
+  if (tensor.datatype === 'BYTES') return (index) => writer.text(JSON.stringify(elements[index]));
+  return plainPrinter(tensor, elements, (special) => writer.ascii(`"${special}"`));
 }
 
 const FLOATS: ReadonlySet<Datatype> = new Set(['FP16', 'BF16', 'FP32', 'FP64']);
 
-/** An element's text as it is in JSON and CSV alike. */
-function plainPrinter({ datatype }: Tensor, elements: ReturnType<typeof elementsOf>): Print {
-  if (datatype === 'FP64') return (index) => float64Text(elements[index] as number);
-  if (FLOATS.has(datatype)) return (index) => float32Text(elements[index] as number);
-  return (index) => String(elements[index]);
+/** Prints elements as they are in JSON and CSV alike; `special` prints NaN and infinities. */
+function plainPrinter(
+  { datatype }: Tensor,
+  elements: ReturnType<typeof elementsOf>,
+  special: (value: number) => void,
+): Print {
+  if (!FLOATS.has(datatype)) return (index) => writer.ascii(String(elements[index]));
+  const finite = (value: number) => (datatype === 'FP64' ? writer.double(value) : writer.single(value));
+  return (index) => {
+    const value = elements[index] as number;
+    if (value - value === 0) finite(value);
+    else special(value);
+  };
 }
 
 /** The line of names: an output of one element a row is a column of its name, of others each element is one. */
@@ -78,34 +91,40 @@ export function csvHeader(columns: readonly OutputColumn[], withErrors: boolean)
 
 /** The lines of rows. NaN and infinities stand as such. */
 export function encodeCsv(columns: readonly OutputColumn[], segments: readonly Segment[], withErrors: boolean): Buffer {
+  writer.reset();
   const width = columns.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const ending = withErrors ? ',\n' : '\n';
-  let text = '';
   for (const segment of segments) {
     if (segment.kind === 'bad') {
-      text += `${','.repeat(width)}${quoted(segment.message)}\n`;
+      writer.text(`${','.repeat(width)}${quoted(segment.message)}\n`);
       continue;
     }
     const printers = segment.outputs.map(csvPrinter);
     for (let row = 0; row < segment.rows; row++) {
-      for (let at = 0; at < printers.length; at++) text += `${at > 0 ? ',' : ''}${(printers[at] as Print)(row)}`;
-      text += ending;
+      for (let at = 0; at < printers.length; at++) {
+        if (at > 0) writer.ascii(',');
+        (printers[at] as Print)(row);
+      }
+      writer.ascii(ending);
     }
   }
-  return Buffer.from(text, 'utf8');
+  return writer.finish();
 }
 
-/** A row's elements with commas between. */
+/** Prints a row's elements with commas between. */
 function csvPrinter(tensor: Tensor): Print {
   const size = elementCount(tensor.shape.slice(1));
   const elements = elementsOf(tensor);
   const print: Print =
-    tensor.datatype === 'BYTES' ? (index) => quoted(String(elements[index])) : plainPrinter(tensor, elements);
+    tensor.datatype === 'BYTES'
+      ? (index) => writer.text(quoted(String(elements[index])))
+      : plainPrinter(tensor, elements, (special) => writer.ascii(`${special}`));
   if (size === 1) return print;
   return (row) => {
-    let text = '';
-    for (let index = 0; index < size; index++) text += `${index > 0 ? ',' : ''}${print(row * size + index)}`;
-    return text;
+    for (let index = 0; index < size; index++) {
+      if (index > 0) writer.ascii(',');
+      print(row * size + index);
+    }
   };
 }
 

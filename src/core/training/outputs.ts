@@ -7,7 +7,7 @@ import { storeBlob } from '../blob-references.js';
 import type { Blobs } from '../blobs.js';
 import { recordBlob } from '../datasets/store.js';
 import type { Sandbox } from '../fleet.js';
-import { type ArtifactFile, artifactOf, entryFile } from '../models/model.js';
+import { type ArtifactFile, artifactOf, entryFile, MODEL_FILES } from '../models/model.js';
 import { registerVersion } from '../models/store.js';
 import type { Db } from '../schema.js';
 import { lastMetrics } from './output-store.js';
@@ -38,7 +38,10 @@ export async function registerOutputs(deps: OutputDeps, attempt: FinishedAttempt
   const entry = entryFile(paths.map((path) => ({ path })));
   if (!entry) {
     const found = paths.length ? `it holds ${paths.slice(0, 10).join(', ')}` : 'it is empty';
-    throw new AppError('invalid', `the script wrote no model to its output folder: model.onnx is expected, ${found}`);
+    throw new AppError(
+      'invalid',
+      `the script wrote no model to its output folder, ${found}; expected is ${MODEL_FILES}`,
+    );
   }
   const files: ArtifactFile[] = [];
   for (const path of paths) {
@@ -47,7 +50,7 @@ export async function registerOutputs(deps: OutputDeps, attempt: FinishedAttempt
     files.push({ path, digest, bytes });
   }
   const artifact = artifactOf(files);
-  const signature = await deps.sandbox.withModel(artifact, async (model) => model.signature);
+  const signature = await deps.sandbox.withModel({ artifact }, async (model) => model.signature);
   const { spec } = attempt;
   const { version } = await registerVersion(deps.db, {
     project: attempt.project,

@@ -16,7 +16,7 @@ export function callerOf(services: Services, headers: KeyHeaders): Caller {
 /** The endpoint of this name, when the caller may use it and it can answer. */
 export function endpointFor({ routing }: Services, caller: Caller, name: string): EndpointRoute | undefined {
   const endpoint = routing.find(caller.project, name);
-  if (!endpoint || endpoint.targets.length === 0) return undefined;
+  if (!endpoint || endpoint.targets.length === 0 || endpoint.suspended) return undefined;
   return endpoint.access === 'public' || caller.role !== 'anonymous' ? endpoint : undefined;
 }
 
@@ -33,6 +33,13 @@ export async function lookAgain(services: Services, caller: Caller, name: string
   const endpoint = routing.find(caller.project, name);
   if (!endpoint) throw new AppError('not_found', `there is no endpoint "${name}"`);
   return endpoint;
+}
+
+/** Refuses callers who may not change what is served. */
+export function requireAdmin({ role }: Caller): void {
+  if (role === 'admin') return;
+  if (role === 'anonymous') throw new AppError('unauthenticated', 'a key is needed: send Authorization: Bearer KEY');
+  throw new AppError('forbidden', 'this takes an admin key');
 }
 
 /** The endpoints that the caller may use. */

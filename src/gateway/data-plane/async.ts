@@ -14,8 +14,9 @@ import { AppError, asAppError } from '../../errors.js';
 import { databaseError } from '../database-errors.js';
 import { enqueueOrLog } from '../enqueue.js';
 import { limited, streamOf, timed, tooLarge, unpacked } from '../http/body.js';
-import { decodeBody, requestCoding } from '../http/content-coding.js';
-import type { HttpExchange } from '../http/exchange.js';
+import { requestCoding } from '../http/content-coding.js';
+import { type HttpExchange, nothing } from '../http/exchange.js';
+import { wholeBody } from '../http/whole-body.js';
 import type { Services } from '../services.js';
 import { traceParent } from '../trace.js';
 import { callerOf, endpointFor, lookAgain } from './access.js';
@@ -39,7 +40,7 @@ export function wantsAsync(prefer: string): boolean {
 
 function acceptAsync(services: Services, exchange: HttpExchange, endpoint: string, id: string): void {
   const gone = new AbortController();
-  exchange.onGone = () => gone.abort(new AppError('cancelled', 'the client went away'));
+  exchange.owner = { gone: () => gone.abort(new AppError('cancelled', 'the client went away')), drained: nothing };
   accept(services, exchange, endpoint, gone.signal).then(
     (accepted) => {
       const summary = summaryOf(accepted);
@@ -48,14 +49,13 @@ function acceptAsync(services: Services, exchange: HttpExchange, endpoint: strin
         location: summary.location,
         'preference-applied': 'respond-async',
         'retry-after': '1',
-        'x-request-id': id,
       };
-      exchange.reply(202, headers, Buffer.from(JSON.stringify(summary)));
+      exchange.reply({ status: 202, headers, requestId: id }, Buffer.from(JSON.stringify(summary)));
     },
     (error: unknown) => {
       const failure = databaseError(error) ?? asAppError(error);
       services.metrics.refused.inc({ code: failure.code });
-      answerError(services, exchange, failure, id);
+      answerError(services, exchange, failure, { requestId: id });
     },
   );
 }
@@ -97,10 +97,9 @@ async function accept(services: Services, exchange: HttpExchange, name: string, 
 async function bodyOf({ limits }: Services, exchange: HttpExchange): Promise<Readable> {
   const { bodyBytes: maxBytes, predictTimeoutMs } = limits;
   const { body, bodyBytes } = exchange;
+  if (body !== undefined) return Readable.from([await wholeBody(exchange, { maxBytes, timeoutMs: predictTimeoutMs })]);
   const coding = requestCoding(exchange.header('content-encoding'));
   if (bodyBytes !== undefined && bodyBytes > maxBytes) throw tooLarge(bodyBytes, maxBytes);
-  if (body !== undefined)
-    return Readable.from([coding === undefined ? body : await decodeBody(body, coding, maxBytes)]);
   const coming = timed(exchange.readBody(), predictTimeoutMs);
   return streamOf(limited(coding === undefined ? coming : unpacked(coming, coding), maxBytes));
 }

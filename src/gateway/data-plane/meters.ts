@@ -1,12 +1,20 @@
-import type { RevisionRoute } from '../../core/inference/route.js';
+import { modelNameOf, type RevisionRoute } from '../../core/inference/route.js';
+import type { HeaderFields } from '../http/exchange.js';
 import type { Services } from '../services.js';
+import type { Verb } from './paths.js';
 
-/** Where the answers of one revision are counted; its labels are looked up once. */
+/** What a model server is asked: what the client asked, or a message of the gRPC service. */
+export type UpstreamVerb = Verb | 'protobuf';
+
+/** What is known and kept of a revision because every one of its answers needs it. */
 export interface RevisionMeter {
-  /** Number of the revision, and of its model version, as headers say them. */
-  readonly revision: string;
-  readonly version: string;
   record(latencyMs: number, status: number): void;
+  /** A replica's headers with those that say which revision answered. Those of a frozen object are made once. */
+  headersOf(replica: HeaderFields): HeaderFields;
+  /** The headers that say which revision answered, alone. Always the same object. */
+  readonly own: Readonly<Record<string, string>>;
+  /** The path of a request to the revision's model server. */
+  readonly paths: Readonly<Record<UpstreamVerb, string>>;
 }
 
 const MAX_METERS = 100_000;
@@ -25,19 +33,39 @@ export function createMeters(services: Services): (route: RevisionRoute) => Revi
   };
 }
 
-function createMeter(services: Services, route: RevisionRoute): RevisionMeter {
+const STATUS_CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const;
+
+function createMeter({ metrics, statistics, clock }: Services, route: RevisionRoute): RevisionMeter {
   const labels = { endpoint: route.endpoint, revision: String(route.number) };
-  const latency = services.metrics.latency.labels(labels);
-  const byStatus = ['1xx', '2xx', '3xx', '4xx', '5xx'].map((status) =>
-    services.metrics.predictions.labels({ ...labels, status }),
-  );
+  const latency = metrics.latency.cell(labels);
+  const byStatus = STATUS_CLASSES.map((status) => metrics.predictions.cell({ ...labels, status }));
+  const counter = statistics.counterOf(route.endpointId, route.number);
+  const own = Object.freeze({ 'sluice-revision': labels.revision, 'sluice-model-version': String(route.modelVersion) });
+  const shared = new WeakMap<HeaderFields, HeaderFields>();
   return {
-    revision: labels.revision,
-    version: String(route.modelVersion),
+    own,
+    paths: pathsOf(encodeURIComponent(modelNameOf(route))),
     record(latencyMs, status) {
       latency.observe(latencyMs / 1000);
       byStatus[Math.floor(status / 100) - 1]?.inc();
-      services.statistics.record(route.endpointId, route.number, services.clock.now(), latencyMs, status >= 500);
+      counter.record(clock.now(), latencyMs, status >= 500);
     },
+    headersOf(replica) {
+      let headers = shared.get(replica);
+      if (!headers) {
+        headers = { ...replica, ...own };
+        if (Object.isFrozen(replica)) shared.set(replica, Object.freeze(headers));
+      }
+      return headers;
+    },
+  };
+}
+
+function pathsOf(model: string): Record<UpstreamVerb, string> {
+  return {
+    infer: `/v2/models/${model}/infer`,
+    protobuf: `/v2/models/${model}/infer/protobuf`,
+    predict: `/v1/models/${model}:predict`,
+    explain: `/v1/models/${model}:explain`,
   };
 }

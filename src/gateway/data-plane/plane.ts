@@ -15,16 +15,16 @@ export function createPlane(services: Services): Plane {
   return { services, meterOf: createMeters(services) };
 }
 
-/** What of a request decides where it goes. */
-export interface Wish {
-  readonly authorization: string | undefined;
-  readonly apiKey: string | undefined;
-  readonly endpoint: string;
-  /** A revision's number, by path or header. */
-  readonly pin: string | undefined;
-  readonly tag: string | undefined;
-  /** A header's value by its lower-case name, for the one that the endpoint is sticky by. */
+/** Where to look a request's headers up, by their lower-case names; gRPC's metadata is the same thing. */
+export interface HeaderSource {
   header(name: string): string | undefined;
+}
+
+/** What a request names: an endpoint, and perhaps a revision of it by number or by tag. */
+export interface Named {
+  readonly name: string;
+  readonly version?: string | undefined;
+  readonly tag?: string | undefined;
 }
 
 /** Where a request goes. */
@@ -34,36 +34,35 @@ export interface Destination {
 }
 
 /**
- * Finds where a request goes and calls `found`, at once where memory knows; else `refused` with what is wrong. A refusal is
- * counted. Neither is called twice.
+ * Where a request goes: at once where memory knows, else after a look into the database. What is wrong with the request is
+ * thrown, or rejected with, and counted.
  */
-export function route(
-  { services }: Plane,
-  wish: Wish,
-  found: (destination: Destination) => void,
-  refused: (error: unknown) => void,
-): void {
-  const refuse = (error: unknown) => {
-    services.metrics.refused.inc({ code: asAppError(error).code });
-    refused(error);
-  };
-  const choose = (endpoint: EndpointRoute): Destination => {
-    const { pin, tag } = wish;
-    const stickyKey = endpoint.stickyHeader === undefined ? undefined : wish.header(endpoint.stickyHeader);
-    return { endpoint, revision: chooseRevision(endpoint, { pin, tag, stickyKey, random: Math.random() }) };
-  };
-  let destination: Destination | undefined;
+export function route(plane: Plane, source: HeaderSource, named: Named): Destination | Promise<Destination> {
+  const { services } = plane;
   try {
-    const caller = callerOf(services, wish);
-    const endpoint = endpointFor(services, caller, wish.endpoint);
-    if (!endpoint) {
-      lookAgain(services, caller, wish.endpoint).then(choose).then(found, refuse);
-      return;
-    }
-    destination = choose(endpoint);
+    const authorization = source.header('authorization');
+    const caller = callerOf(services, { authorization, apiKey: source.header('x-api-key') });
+    const endpoint = endpointFor(services, caller, named.name);
+    if (endpoint) return choose(endpoint, source, named);
+    return lookAgain(services, caller, named.name)
+      .then((found) => choose(found, source, named))
+      .catch((error) => refuse(services, error));
   } catch (error) {
-    refuse(error);
-    return;
+    return refuse(services, error);
   }
-  found(destination);
+}
+
+function choose(endpoint: EndpointRoute, source: HeaderSource, named: Named): Destination {
+  const revision = chooseRevision(endpoint, {
+    pin: named.version ?? source.header('sluice-revision'),
+    tag: named.tag ?? source.header('sluice-tag'),
+    stickyKey: endpoint.stickyHeader === undefined ? undefined : source.header(endpoint.stickyHeader),
+    random: Math.random(),
+  });
+  return { endpoint, revision };
+}
+
+function refuse({ metrics }: Services, error: unknown): never {
+  metrics.refused.inc({ code: asAppError(error).code });
+  throw error;
 }

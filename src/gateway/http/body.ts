@@ -5,8 +5,8 @@ import type { BodySink, BodyStream } from '../../core/inference/forward.js';
 import { AppError, messageOf } from '../../errors.js';
 
 /** The error for a body beyond the bound; `bytes` as far as known. */
-export function tooLarge(bytes: number, maxBytes: number): AppError {
-  return new AppError('too_large', `the body has ${bytes} bytes or more; at most ${maxBytes} are taken`, {
+export function tooLarge(bytes: number, maxBytes: number, what = 'body'): AppError {
+  return new AppError('too_large', `the ${what} has ${bytes} bytes or more; at most ${maxBytes} are taken`, {
     details: { bytes, maxBytes },
   });
 }

@@ -1,6 +1,6 @@
 /**
- * Compressed bodies of predictions: gzip and deflate as HTTP means them (RFC 9110, deflate being the zlib format). Model
- * servers and the limits on bodies see plain bytes only.
+ * Compressed bodies and messages of predictions: gzip and deflate as HTTP and gRPC mean them (RFC 9110, deflate being the
+ * zlib format). Model servers and the limits on bodies see plain bytes only.
  */
 import { promisify } from 'node:util';
 import { deflate, gzip, unzip } from 'node:zlib';
@@ -11,7 +11,7 @@ const CODERS = { gzip: promisify(gzip), deflate: promisify(deflate) };
 const plain = promisify(unzip);
 
 /** Answers below this are sent as they are: compressing them would cost more than it saves. */
-const MIN_BYTES = 16 * 1024;
+export const MIN_PACKED_BYTES = 16 * 1024;
 /** On a gateway time is dearer than the last few percent. */
 const LEVEL = 1;
 
@@ -28,18 +28,25 @@ export function requestCoding(contentEncoding: string | undefined): string | und
 /** The plain bytes of a request's body; refuses codings that are not known, and what grows beyond the bound. */
 export async function decodeBody(body: Buffer, contentEncoding: string, maxBytes: number): Promise<Buffer> {
   const coding = requestCoding(contentEncoding);
-  if (coding === undefined) return body;
+  return coding === undefined ? body : unpack(body, { coding, maxBytes, what: 'body', header: 'content-encoding' });
+}
+
+/** Unpacks gzip and deflate, whichever it is; `what` and `header` are for the words of a refusal. */
+export async function unpack(
+  bytes: Buffer,
+  { coding, maxBytes, what, header }: { coding: string; maxBytes: number; what: string; header: string },
+): Promise<Buffer> {
   try {
-    return await plain(body, { maxOutputLength: maxBytes });
+    return await plain(bytes, { maxOutputLength: maxBytes });
   } catch (error) {
-    if (error instanceof RangeError) throw tooLarge(maxBytes + 1, maxBytes);
-    throw new AppError('invalid', `the body is not ${coding}, as content-encoding says: ${messageOf(error)}`);
+    if (error instanceof RangeError) throw tooLarge(maxBytes + 1, maxBytes, what);
+    throw new AppError('invalid', `the ${what} is not ${coding}, as ${header} says: ${messageOf(error)}`);
   }
 }
 
 /** The coding in which an answer of this size goes to a client that accepts these; undefined: as it is. */
 export function answerCoding(acceptEncoding: string | undefined, bytes: number): Coding | undefined {
-  if (acceptEncoding === undefined || bytes < MIN_BYTES) return undefined;
+  if (acceptEncoding === undefined || bytes < MIN_PACKED_BYTES) return undefined;
   const refused = /;\s*q\s*=\s*0(?:\.0*)?\s*$/i;
   const accepted = acceptEncoding
     .split(',')

@@ -1,7 +1,25 @@
 import type { BodyStream } from '../../core/inference/forward.js';
 
-/** Header names in lower case. */
+/**
+ * Header names in lower case. Those of a frozen object are taken to be the same for many answers, and their text is kept.
+ */
 export type HeaderFields = Readonly<Record<string, string | number>>;
+
+/** Who answers an exchange, and hears of its line. */
+export interface ExchangeOwner {
+  /** The client went away before its answer was whole. Called once. */
+  gone(): void;
+  /** After `send` said false: the line takes more. */
+  drained(): void;
+}
+
+/** The beginning of an answer. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly headers: HeaderFields;
+  /** Goes out as `x-request-id`. */
+  readonly requestId: string;
+}
 
 /**
  * One HTTP request and its answer, whichever server read it from the line. The request's owner answers once: with `reply`,
@@ -20,15 +38,13 @@ export interface HttpExchange {
   /** The body as it comes. To be asked for once, where `body` is undefined. */
   readBody(): BodyStream;
 
-  /** Called once if the client goes away before its answer is whole. */
-  onGone: () => void;
+  owner: ExchangeOwner | undefined;
   /** The whole answer. */
-  reply(status: number, headers: HeaderFields, body: Buffer): void;
+  reply(head: AnswerHead, body: Buffer): void;
   /** The beginning of an answer whose body comes piece by piece; of a known length when the headers say one. */
-  begin(status: number, headers: HeaderFields): void;
-  /** A piece; false when the line is full: `onDrain` is then called once it is not. */
+  begin(head: AnswerHead): void;
+  /** A piece; false when the line is full: the owner hears once it is not. */
   send(chunk: Buffer): boolean;
-  onDrain: () => void;
   finish(): void;
   /** Cuts an answer off that cannot be finished, so that the client does not take it for whole. */
   abort(): void;

@@ -6,7 +6,8 @@
 import type { Socket } from 'node:net';
 import type { BodyStream } from '../../core/inference/forward.js';
 import { AppError } from '../../errors.js';
-import { type HeaderFields, type HttpExchange, nothing } from './exchange.js';
+import { PREFACE, startsHttp2 } from '../http2/frame-reader.js';
+import { type AnswerHead, type ExchangeOwner, type HttpExchange, nothing } from './exchange.js';
 import { HEAD_END, MAX_HEAD_BYTES, type RequestHead, readHead } from './request-head.js';
 import { responseHead } from './response-head.js';
 
@@ -17,6 +18,8 @@ export interface FastOptions {
   onExchange(exchange: HttpExchange): void;
   /** Takes the socket over, with what was read of it put back. */
   handOver(socket: Socket): void;
+  /** Takes the socket over, with what was read of it: it begins as HTTP/2 does. */
+  speaksHttp2(socket: Socket, firstBytes: Buffer): void;
   /** Larger bodies are streamed, which is for the other server. */
   readonly maxBodyBytes: number;
   /** How long a body may take to come, in milliseconds. */
@@ -27,6 +30,8 @@ export interface FastOptions {
 const MAX_AHEAD_BYTES = 64 * 1024;
 /** Answers up to this size leave in one piece with their head. */
 const JOIN_BYTES = 32 * 1024;
+/** The second letter of HTTP/2's preface; no method of HTTP/1 that is in use has it after a P. */
+const SECOND_OF_HTTP2 = PREFACE[1];
 const NO_BYTES = Buffer.alloc(0);
 
 /** A body that has not come whole. */
@@ -42,6 +47,8 @@ export class FastConnection {
   private arriving: Arriving | undefined;
   /** What came behind the request that is being answered. */
   private ahead: Buffer = NO_BYTES;
+  /** So little that it may be HTTP/1 or HTTP/2. */
+  private beginning: Buffer | undefined;
   private closing = false;
 
   constructor(
@@ -85,7 +92,11 @@ export class FastConnection {
       this.ahead = this.ahead.length === 0 ? chunk : Buffer.concat([this.ahead, chunk]);
       if (this.ahead.length > MAX_AHEAD_BYTES) this.socket.pause();
     } else if (this.arriving) this.continueBody(this.arriving, chunk);
-    else this.begin(chunk);
+    else if (this.beginning) {
+      const first = Buffer.concat([this.beginning, chunk]);
+      this.beginning = undefined;
+      this.begin(first);
+    } else this.begin(chunk);
   };
 
   private readonly goOn = (): void => {
@@ -99,6 +110,18 @@ export class FastConnection {
   };
 
   private begin(chunk: Buffer): void {
+    if (chunk[1] === SECOND_OF_HTTP2 || chunk.length < 2) {
+      const http2 = startsHttp2(chunk);
+      if (http2 === undefined) {
+        this.beginning = chunk;
+        return;
+      }
+      if (http2) {
+        this.release();
+        this.options.speaksHttp2(this.socket, chunk);
+        return;
+      }
+    }
     const end = chunk.indexOf(HEAD_END);
     if (end === -1 || end > MAX_HEAD_BYTES) {
       this.leave(chunk);
@@ -150,14 +173,20 @@ export class FastConnection {
   /** Leaves the connection to the server that knows all of HTTP. */
   private leave(chunk: Buffer): void {
     const { socket } = this;
+    this.release();
+    socket.pause();
+    socket.unshift(chunk);
+    this.options.handOver(socket);
+  }
+
+  /** The connection is somebody else's from now on. */
+  private release(): void {
+    const { socket } = this;
     socket.off('data', this.onData);
     socket.off('end', this.onEnd);
     socket.off('close', this.onClose);
     socket.off('error', nothing);
     socket.off('drain', this.onDrain);
-    socket.pause();
-    socket.unshift(chunk);
-    this.options.handOver(socket);
   }
 
   private readonly onEnd = (): void => {
@@ -177,14 +206,13 @@ export class FastConnection {
   }
 
   private readonly onDrain = (): void => {
-    if (this.exchange) this.exchange.onDrain();
+    if (this.exchange) this.exchange.owner?.drained();
     else this.goOn();
   };
 }
 
 class FastExchange implements HttpExchange {
-  onGone = nothing;
-  onDrain = nothing;
+  owner: ExchangeOwner | undefined;
   private over = false;
   private chunked = true;
 
@@ -219,10 +247,10 @@ class FastExchange implements HttpExchange {
     return { read, pause: nothing, resume: nothing };
   }
 
-  reply(status: number, headers: HeaderFields, body: Buffer): void {
+  reply(answer: AnswerHead, body: Buffer): void {
     if (this.over) return;
     this.over = true;
-    const head = responseHead(status, headers, body.length, this.connection.last);
+    const head = responseHead(answer, { bodyBytes: body.length, last: this.connection.last });
     if (body.length <= JOIN_BYTES) {
       const bytes = Buffer.allocUnsafe(head.length + body.length);
       bytes.write(head, 0, 'latin1');
@@ -237,10 +265,11 @@ class FastExchange implements HttpExchange {
     this.connection.answered();
   }
 
-  begin(status: number, headers: HeaderFields): void {
+  begin(answer: AnswerHead): void {
     if (this.over) return;
-    this.chunked = headers['content-length'] === undefined;
-    this.socket.write(responseHead(status, headers, undefined, this.connection.last), 'latin1');
+    this.chunked = answer.headers['content-length'] === undefined;
+    const head = responseHead(answer, { bodyBytes: undefined, last: this.connection.last });
+    this.socket.write(head, 'latin1');
   }
 
   send(chunk: Buffer): boolean {
@@ -270,6 +299,6 @@ class FastExchange implements HttpExchange {
   gone(): void {
     if (this.over) return;
     this.over = true;
-    this.onGone();
+    this.owner?.gone();
   }
 }

@@ -1,6 +1,10 @@
-/** The gateway's listener: plain predictions are read on the socket itself, everything else by Node's own HTTP server. */
+/**
+ * The gateway's listener: plain predictions are read on the socket itself, HTTP/2 is gRPC's, and everything else is read by
+ * Node's own HTTP server.
+ */
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer, type Server } from 'node:net';
+import type { GrpcConnections } from '../grpc/connections.js';
 import type { HttpExchange } from './exchange.js';
 import { FastConnection } from './fast-connection.js';
 import { NodeExchange } from './node-exchange.js';
@@ -12,6 +16,8 @@ export interface FrontOptions {
   dataPlane(exchange: HttpExchange): void;
   /** Answers all others. */
   readonly control: RequestListener;
+  /** Takes connections that begin as HTTP/2. */
+  readonly grpc: GrpcConnections;
   readonly maxConnections: number;
   /** How long a body may take to come, in milliseconds. */
   readonly bodyTimeoutMs: number;
@@ -33,7 +39,7 @@ const HEADERS_TIMEOUT_MS = 20_000;
 export const MAX_HELD_BYTES = 1024 * 1024;
 
 export function createFront(options: FrontOptions): Front {
-  const { takes, dataPlane, control, idleMs } = options;
+  const { takes, dataPlane, control, grpc, idleMs } = options;
   const http = createHttpServer(
     { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0, noDelay: true },
     (request, response) => {
@@ -55,6 +61,10 @@ export function createFront(options: FrontOptions): Front {
         http.emit('connection', taken);
         taken.resume();
       },
+      speaksHttp2: (taken, firstBytes) => {
+        forget();
+        grpc.serve(taken, firstBytes);
+      },
       maxBodyBytes: MAX_HELD_BYTES,
       bodyTimeoutMs: options.bodyTimeoutMs,
     });
@@ -75,12 +85,14 @@ export function createFront(options: FrontOptions): Front {
     async close(cutMs) {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const connection of open) connection.close();
+      grpc.drain();
       // it never listened; what was handed to it is its own to end
       http.close();
       http.closeIdleConnections();
       const cut = setTimeout(() => {
         http.closeAllConnections();
         for (const connection of open) connection.cut();
+        grpc.cut();
       }, cutMs);
       await closed;
       clearTimeout(cut);

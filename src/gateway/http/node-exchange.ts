@@ -1,12 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BodySink, BodyStream } from '../../core/inference/forward.js';
 import { AppError } from '../../errors.js';
-import { type HeaderFields, type HttpExchange, nothing } from './exchange.js';
+import type { AnswerHead, ExchangeOwner, HttpExchange } from './exchange.js';
 
 /** A request that Node's server read. */
 export class NodeExchange implements HttpExchange {
-  onGone = nothing;
-  onDrain = nothing;
+  owner: ExchangeOwner | undefined;
   readonly body: Buffer | undefined;
   readonly bodyBytes: number | undefined;
 
@@ -20,9 +19,9 @@ export class NodeExchange implements HttpExchange {
     this.bodyBytes = chunked ? undefined : Number(length ?? 0);
     this.body = this.bodyBytes === 0 ? Buffer.alloc(0) : undefined;
     response.on('close', () => {
-      if (!response.writableFinished) this.onGone();
+      if (!response.writableFinished) this.owner?.gone();
     });
-    response.on('drain', () => this.onDrain());
+    response.on('drain', () => this.owner?.drained());
   }
 
   get method(): string {
@@ -63,17 +62,18 @@ export class NodeExchange implements HttpExchange {
     };
   }
 
-  reply(status: number, headers: HeaderFields, body: Buffer): void {
+  reply(answer: AnswerHead, body: Buffer): void {
     if (this.response.headersSent || this.response.destroyed) return;
-    const head: Record<string, string | number> = { ...headers, 'content-length': body.length };
+    const head: Record<string, string | number> = { ...headersOf(answer), 'content-length': body.length };
     // what is left of the body is not read: the connection cannot carry another request
     if (!this.request.complete && this.body === undefined) head.connection = 'close';
-    this.response.writeHead(status, head);
+    this.response.writeHead(answer.status, head);
     this.response.end(body);
   }
 
-  begin(status: number, headers: HeaderFields): void {
-    if (!this.response.headersSent && !this.response.destroyed) this.response.writeHead(status, { ...headers });
+  begin(answer: AnswerHead): void {
+    if (this.response.headersSent || this.response.destroyed) return;
+    this.response.writeHead(answer.status, headersOf(answer));
   }
 
   send(chunk: Buffer): boolean {
@@ -87,4 +87,8 @@ export class NodeExchange implements HttpExchange {
   abort(): void {
     this.response.destroy();
   }
+}
+
+function headersOf({ headers, requestId }: AnswerHead): Record<string, string | number> {
+  return { ...headers, 'x-request-id': requestId };
 }

@@ -1,38 +1,49 @@
 import { STATUS_CODES } from 'node:http';
-import type { HeaderFields } from './exchange.js';
+import type { AnswerHead, HeaderFields } from './exchange.js';
+
+/** What an answer's head says beside its headers. */
+export interface HeadOptions {
+  /** Undefined: the body is as long as the headers say, or comes in chunks. */
+  readonly bodyBytes: number | undefined;
+  /** The connection ends with this answer. */
+  readonly last: boolean;
+}
+
+/** The head of an answer as text. */
+export function responseHead({ status, headers, requestId }: AnswerHead, { bodyBytes, last }: HeadOptions): string {
+  let head = `${dateLine()}${textOf(headers)}x-request-id: ${requestId}\r\n`;
+  if (last) head += 'connection: close\r\n';
+  if (bodyBytes !== undefined) head += `content-length: ${bodyBytes}\r\n`;
+  else if (headers['content-length'] === undefined) head += 'transfer-encoding: chunked\r\n';
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${head}\r\n`;
+}
+
+/** Texts of headers that many answers share. */
+const texts = new WeakMap<HeaderFields, string>();
+
+function textOf(headers: HeaderFields): string {
+  const known = texts.get(headers);
+  if (known !== undefined) return known;
+  let text = '';
+  for (const [name, value] of Object.entries(headers)) {
+    // a line break would begin a header of somebody else's making
+    if (typeof value === 'string' && /[\r\n]/.test(value)) continue;
+    text += `${name}: ${value}\r\n`;
+  }
+  if (Object.isFrozen(headers)) texts.set(headers, text);
+  return text;
+}
 
 let date = '';
 let dateSecond = 0;
 
-/**
- * The head of an answer as text. `bodyBytes` undefined: the body is as long as the headers say, or comes in chunks.
- * `last`: the connection ends with it.
- */
-export function responseHead(
-  status: number,
-  headers: HeaderFields,
-  bodyBytes: number | undefined,
-  last: boolean,
-): string {
-  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${now()}\r\n`;
-  for (const name in headers) {
-    const value = headers[name];
-    // a line break would begin a header of somebody else's making
-    if (typeof value === 'string' && /[\r\n]/.test(value)) continue;
-    head += `${name}: ${value}\r\n`;
-  }
-  if (last) head += 'connection: close\r\n';
-  if (bodyBytes !== undefined) return `${head}content-length: ${bodyBytes}\r\n\r\n`;
-  return headers['content-length'] === undefined ? `${head}transfer-encoding: chunked\r\n\r\n` : `${head}\r\n`;
-}
-
-/** The Date header's value; made once a second. */
-function now(): string {
+/** The Date header; made once a second. */
+function dateLine(): string {
   const ms = Date.now();
   const second = Math.floor(ms / 1000);
   if (second !== dateSecond) {
     dateSecond = second;
-    date = new Date(ms).toUTCString();
+    date = `date: ${new Date(ms).toUTCString()}\r\n`;
   }
   return date;
 }

@@ -178,7 +178,7 @@ describe('endpoints and traffic', () => {
         replicas: [{ id: 'r', pid: 7, state: 'ready' }],
       } as never,
     ];
-    for (let i = 0; i < 10; i++) services.statistics.record(id, 1, Date.now() - 5000, 10, i === 0);
+    for (let i = 0; i < 10; i++) services.statistics.counterOf(id, 1).record(Date.now() - 5000, 10, i === 0);
     await services.statistics.flush(db, Date.now(), true);
     await check(gateway, {
       method: 'GET',

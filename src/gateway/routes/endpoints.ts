@@ -162,13 +162,14 @@ export function endpointRoutes(services: Services) {
 
 async function endpointView({ db, fleet, clock }: Services, project: string, name: string) {
   const endpoint = await getEndpoint(db, project, name);
-  const [revisions, stats, rollout] = await Promise.all([
+  const [running, revisions, stats, rollout] = await Promise.all([
+    fleet.status(),
     listRevisions(db, endpoint.id),
     readEndpointStats(db, endpoint.id, new Date(clock.now() - STATS_WINDOW_MS)),
     rolloutInFlight(db, endpoint.id),
   ]);
   const statuses = new Map(
-    fleet.status().flatMap((status) => (status.endpointId === endpoint.id ? [[status.revision, status] as const] : [])),
+    running.flatMap((status) => (status.endpointId === endpoint.id ? [[status.revision, status] as const] : [])),
   );
   return {
     ...endpointSummaryView(endpoint),

@@ -1,12 +1,23 @@
 /** The model registry. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { artifactFileSchema } from '../../core/models/model.js';
+import { serverSchema } from '../../core/models/server.js';
 import { createModel, getModel, getVersion, listAliases, listModels, listVersions } from '../../core/models/store.js';
 import { registerUpload } from '../../core/models/upload.js';
 import { NAME } from '../../core/training/spec.js';
 import { AppError } from '../../errors.js';
 import { modelSchema, modelSummarySchema, modelSummaryView, versionSchema, versionView } from '../model-view.js';
-import { answer, binary, jsonRequest, named, newRouter, ordinal, READ_ERRORS, WRITE_ERRORS } from '../openapi.js';
+import {
+  answer,
+  binary,
+  component,
+  jsonRequest,
+  named,
+  newRouter,
+  ordinal,
+  READ_ERRORS,
+  WRITE_ERRORS,
+} from '../openapi.js';
 import type { Services } from '../services.js';
 import { sendBlob, storeBody } from '../uploads.js';
 
@@ -20,10 +31,17 @@ const newModelSchema = z
   .openapi('NewModel');
 const newVersionSchema = z
   .object({
-    files: z.array(artifactFileSchema).min(1).max(1000).describe('The files, uploaded before as blobs.'),
+    files: z.array(artifactFileSchema).max(1000).default([]).describe('The files, uploaded before as blobs.'),
+    server: component('ServerSpec', serverSchema)
+      .optional()
+      .describe('The server that serves it, where that is none of ours; it may come without files.'),
     metrics: z.record(z.string().min(1).max(250), z.number()).default({}).describe('What is known of its quality.'),
   })
   .strict()
+  .refine((version) => version.server !== undefined || version.files.length > 0, {
+    message: 'must name at least one file, or a server',
+    path: ['files'],
+  })
   .openapi('NewModelVersion');
 
 const list = createRoute({
@@ -146,6 +164,7 @@ export function modelRoutes(services: Services) {
       project,
       model,
       files,
+      server: given.server,
       metrics: given.metrics ?? {},
       actor,
     });

@@ -84,9 +84,8 @@ export function systemRoutes(services: Services, document: () => object) {
 
   app.openapi(metrics, async (c) => {
     if (!fromThisMachine(c)) requireAdmin(c, services);
-    return c.text(await services.metrics.registry.metrics(), 200, {
-      'Content-Type': services.metrics.registry.contentType,
-    });
+    const { contentType, text } = await services.printMetrics();
+    return c.text(text, 200, { 'Content-Type': contentType });
   });
 
   app.get('/openapi.json', (c) => c.json(document()));

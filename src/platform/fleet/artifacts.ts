@@ -9,6 +9,8 @@ import { exists } from '../exists.js';
 export interface Artifacts {
   /** Where the artifact's model is, as its engine wants to be pointed at it; its files lie there as they were uploaded. */
   locate(artifact: Artifact): Promise<LocalModel>;
+  /** The folder of the artifact's files, whatever they are. */
+  layOut(artifact: Artifact): Promise<string>;
 }
 
 /** A model's file or folder on this machine. */
@@ -24,7 +26,7 @@ export interface LocalModel {
 export function createArtifacts(folder: string, blobs: Blobs): Artifacts {
   const underway = new Map<string, Promise<void>>();
 
-  const layOut = async (artifact: Artifact, target: string): Promise<void> => {
+  const make = async (artifact: Artifact, target: string): Promise<void> => {
     if (await exists(target)) return;
     await mkdir(folder, { recursive: true });
     const draft = await mkdtemp(join(folder, '.draft-'));
@@ -43,19 +45,24 @@ export function createArtifacts(folder: string, blobs: Blobs): Artifacts {
     }
   };
 
+  const layOut = async (artifact: Artifact): Promise<string> => {
+    const target = join(folder, artifact.digest.replace(':', '-'));
+    let work = underway.get(target);
+    if (!work) {
+      work = make(artifact, target).finally(() => underway.delete(target));
+      underway.set(target, work);
+    }
+    await work;
+    return target;
+  };
+
   return {
+    layOut,
     async locate(artifact) {
       const entry = entryFile(artifact.files);
       if (!entry)
         throw new AppError('unsupported', `no model file among ${artifact.files.map((file) => file.path).join(', ')}`);
-      const target = join(folder, artifact.digest.replace(':', '-'));
-      let work = underway.get(target);
-      if (!work) {
-        work = layOut(artifact, target).finally(() => underway.delete(target));
-        underway.set(target, work);
-      }
-      await work;
-      return { path: join(target, entry.path), framework: entry.framework };
+      return { path: join(await layOut(artifact), entry.path), framework: entry.framework };
     },
   };
 }

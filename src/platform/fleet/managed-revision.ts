@@ -1,7 +1,14 @@
 /** One revision's replicas on this machine: started when there is demand, replaced when they die, drained when idle. */
 import type { Clock } from '../../clock.js';
 import type { RevisionStatus } from '../../core/fleet.js';
-import { type Lease, type LeaseWaiter, ReplicaPool, type Waiting } from '../../core/inference/pool.js';
+import { Admission } from '../../core/inference/admission.js';
+import {
+  type Lease,
+  type LeaseWaiter,
+  type PooledReplica,
+  ReplicaPool,
+  type Waiting,
+} from '../../core/inference/pool.js';
 import type { RevisionRoute } from '../../core/inference/route.js';
 import { ConcurrencyMeter } from '../../core/scaling/meter.js';
 import { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
@@ -43,6 +50,7 @@ const PERMANENT: ReadonlySet<ErrorCode> = new Set(['invalid', 'unsupported']);
 export class ManagedRevision {
   route: RevisionRoute;
   private readonly pool: ReplicaPool;
+  private readonly admission: Admission;
   private readonly meter: ConcurrencyMeter;
   private readonly scaler: ReplicaScaler;
   private readonly replicas = new Map<string, Replica>();
@@ -75,13 +83,20 @@ export class ManagedRevision {
         targetBurstCapacity: -1,
       }),
     });
+    this.admission = new Admission({ maxDelayMs: scaling.maxQueueDelayMs });
     this.pool = new ReplicaPool({
       queueLimit: options.queueLimit,
       queueTimeoutMs: scaling.queueTimeoutSec * 1000,
       onDemand: (change) => this.meter.change(options.clock.now(), change),
+      onAnswer: (answered) => this.admission.answered(performance.now(), answered),
       explain: () =>
         `no replica of revision ${this.route.number} was free within ${this.route.scaling.queueTimeoutSec} s${this.problem ? `: ${this.problem.message}` : ''}`,
     });
+  }
+
+  /** The replicas that answer now. */
+  get ready(): readonly PooledReplica[] {
+    return this.pool.replicas();
   }
 
   lease(waiter: LeaseWaiter): Lease | Waiting {
@@ -91,6 +106,7 @@ export class ManagedRevision {
         retryAfterSec: Math.ceil((this.notBefore - now) / 1000),
       });
     }
+    this.refuseOverload();
     const lease = this.pool.lease(waiter);
     if (this.pool.ready + this.starting === 0) {
       this.scaler.wake(now);
@@ -99,6 +115,15 @@ export class ManagedRevision {
       else this.retryForWaiters();
     }
     return lease;
+  }
+
+  /** More replicas would help, but there can be no more: what would only stand in a queue is refused. */
+  private refuseOverload(): void {
+    const { maxReplicas, maxQueueDelayMs } = this.route.scaling;
+    if (this.starting > 0 || this.pool.ready < maxReplicas) return;
+    if (this.admission.admits(this.pool.inFlight)) return;
+    const message = `revision ${this.route.number} has all of its ${maxReplicas} replicas at work, and requests stand in a queue for more than ${maxQueueDelayMs} ms`;
+    throw new AppError('overloaded', message, { retryAfterSec: 1 });
   }
 
   /** Hands the finished seconds to the autoscaler. Call each second. */
@@ -188,10 +213,12 @@ export class ManagedRevision {
       if (this.closed) return server.kill();
       const replica: Replica = { id: `r${++this.serial}`, server, since: clock.now(), state: 'ready' };
       this.replicas.set(replica.id, replica);
+      this.admission.reset();
       this.problem = undefined;
       if (this.pool.ready === 0 && this.pool.waiting > 0)
         this.options.onColdStart(this.route, clock.now() - began, phases);
-      this.pool.add({ id: replica.id, slots: this.route.scaling.concurrency, forward: server.forward });
+      const { forward, address } = server;
+      this.pool.add({ id: replica.id, slots: this.route.scaling.concurrency, forward, address });
       log.info('replica ready', {
         endpoint: this.route.endpoint,
         revision: this.route.number,
@@ -232,6 +259,7 @@ export class ManagedRevision {
   private onExit(replica: Replica, how: string): void {
     this.pool.drop(replica.id);
     this.replicas.delete(replica.id);
+    this.admission.reset();
     if (replica.state === 'ready' && !this.closed) {
       const { clock, log } = this.options;
       log.warn('a replica died', {

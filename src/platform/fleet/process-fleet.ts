@@ -1,19 +1,18 @@
 /** The fleet of one machine: replicas are child processes, scaled by Knative's rules. */
 import type { Clock } from '../../clock.js';
 import type { Fleet, RevisionStatus } from '../../core/fleet.js';
-import type { Lease, LeaseWaiter, Waiting } from '../../core/inference/pool.js';
+import type { Lease, LeaseWaiter, PooledReplica, Waiting } from '../../core/inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
 import { DECISION_INTERVAL_SEC } from '../../core/scaling/decide.js';
 import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
-import type { Artifacts } from './artifacts.js';
+import type { Launcher } from './launcher.js';
 import { ManagedRevision } from './managed-revision.js';
-import type { RunningServer, StartPhases } from './running-server.js';
-import type { Spares } from './spares.js';
+import type { StartPhases } from './running-server.js';
 
 export interface ProcessFleetOptions {
-  readonly spares: Spares;
-  readonly artifacts: Artifacts;
+  /** Owned from now on. */
+  readonly launcher: Launcher;
   readonly clock: Clock;
   readonly log: Log;
   readonly queueLimit: number;
@@ -61,6 +60,15 @@ export class ProcessFleet implements Fleet {
     return this.managed(revision).lease(waiter);
   }
 
+  replicas({ key }: RevisionRoute): readonly PooledReplica[] {
+    return this.replicasOf(key);
+  }
+
+  /** By the revision's key. */
+  replicasOf(key: string): readonly PooledReplica[] {
+    return this.revisions.get(key)?.ready ?? [];
+  }
+
   status(): RevisionStatus[] {
     return [...this.revisions.values()].map((managed) => managed.status());
   }
@@ -69,7 +77,7 @@ export class ProcessFleet implements Fleet {
     this.stopped.abort();
     await this.loop;
     await Promise.all([...this.revisions.values()].map((managed) => managed.close()));
-    await this.options.spares.close();
+    await this.options.launcher.close();
   }
 
   private managed(route: RevisionRoute): ManagedRevision {
@@ -83,37 +91,17 @@ export class ProcessFleet implements Fleet {
       clock,
       log,
       queueLimit,
-      start: (revision) => this.start(revision),
+      start: (revision) =>
+        this.options.launcher.start(revision, {
+          name: revision.endpoint,
+          version: String(revision.number),
+          options: loadOptions(revision),
+        }),
       onColdStart: this.options.onColdStart,
       onChange: () => this.options.onStatus(managed.status()),
     });
     this.revisions.set(route.key, managed);
     return managed;
-  }
-
-  private async start(route: RevisionRoute): Promise<{ server: RunningServer; phases: StartPhases }> {
-    const { artifacts, spares } = this.options;
-    const fetching = timed(artifacts.locate(route.artifact));
-    const taking = timed(spares.take());
-    const [{ value: model, ms: fetch }, { value: server, ms: process }] = await Promise.all([fetching, taking]);
-    try {
-      const died = server.exited.then((how) => {
-        throw new AppError('upstream_failed', `the model server died while it loaded the model: ${how}`);
-      });
-      died.catch(() => {});
-      const load = {
-        name: route.endpoint,
-        version: String(route.number),
-        ...model,
-        options: loadOptions(route),
-      };
-      const times = await Promise.race([server.load(load), died]);
-      const { libraryMs, loadMs, warmUpMs } = times;
-      return { server, phases: { fetch, process, library: libraryMs, load: loadMs, warmup: warmUpMs } };
-    } catch (error) {
-      server.kill();
-      throw error;
-    }
   }
 
   private remove(key: string, managed: ManagedRevision): void {
@@ -135,11 +123,6 @@ export class ProcessFleet implements Fleet {
       }
     }
   }
-}
-
-async function timed<T>(work: Promise<T>): Promise<{ value: T; ms: number }> {
-  const began = performance.now();
-  return { value: await work, ms: performance.now() - began };
 }
 
 /** What a model server is told of a revision's settings. */

@@ -1,10 +1,12 @@
 import type { Forward } from '../../core/inference/forward.js';
+import type { ReplicaAddress } from '../../core/inference/pool.js';
 
 /** A model server that answers, whatever kind of program it is. */
 export interface RunningServer {
   /** Null for one that is no process of ours. */
   readonly pid: number | null;
   readonly forward: Forward;
+  readonly address: ReplicaAddress;
   /** Resolves as soon as nothing more comes from it, which is before its end is known. */
   readonly gone: Promise<void>;
   /** Says how it ended, in words. */

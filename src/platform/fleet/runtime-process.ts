@@ -17,6 +17,8 @@ export interface RuntimeLaunch {
   readonly drainMs: number;
   readonly startTimeoutMs: number;
   readonly env: Readonly<Record<string, string>>;
+  /** Further arguments, above all where the libraries of its engines are. */
+  readonly engineArgs?: readonly string[];
   readonly log: Log;
 }
 
@@ -61,6 +63,7 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     String(launch.drainMs),
     '--max-body-bytes',
     String(launch.maxBodyBytes),
+    ...(launch.engineArgs ?? []),
   ];
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], env: { ...launch.env } });
   const stderr = lastLines(child.stderr, launch.log);
@@ -102,6 +105,7 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
   return {
     pid,
     forward: connection.forward,
+    address: { kind: 'socket', path: launch.socket },
     warm,
     gone: connection.closed,
     exited,

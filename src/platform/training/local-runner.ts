@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type Clock, systemClock } from '../../clock.js';
 import type { Attempt, AttemptEnd, AttemptSink, Runner } from '../../core/training/runner.js';
 import { AppError, WIRE } from '../../errors.js';
-import { createEnvironments, type Environments } from './environments.js';
+import { createEnvironments, type Environments } from '../python/environments.js';
 import { attemptKey, findMarked, keyPrefix, killMarked, ownerLives } from './process-scan.js';
 import { cancelReason, runScript } from './script.js';
 import { type Capacity, createSlots, type Lease, type Slots } from './slots.js';

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '../../clock.js';
 import { parseMetrics } from '../../core/training/metrics.js';
 import type { AttemptSink } from '../../core/training/runner.js';
-import { LineSplitter } from './lines.js';
+import { LineSplitter } from '../lines.js';
 
 /** A stream that says nothing for so long after the script's end, in milliseconds, is held by nobody we can find. */
 const ORPHANED_MS = 2_000;

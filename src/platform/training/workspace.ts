@@ -3,7 +3,7 @@ import { cp, mkdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { delimiter, join, resolve, sep } from 'node:path';
 import type { Attempt } from '../../core/training/runner.js';
 import { AppError } from '../../errors.js';
-import type { PythonEnvironment } from './environments.js';
+import type { PythonEnvironment } from '../python/environments.js';
 import { MARKER } from './process-scan.js';
 
 /** The folders of one attempt: `<work folder>/<job>/attempt-<n>/…`. */

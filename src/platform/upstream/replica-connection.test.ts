@@ -7,6 +7,8 @@ import { eventually } from '../../../tests/support/children.js';
 import { ask, type BodySink, type BodyStream, type Call, type ReplyHandler } from '../../core/inference/forward.js';
 import { AppError } from '../../errors.js';
 import { type BodySender, creditOf, sendMessage } from '../../protocol/body-sender.js';
+import { FrameReader } from '../../protocol/frame-reader.js';
+import { FrameWriter } from '../../protocol/frame-writer.js';
 import {
   FRAME_BODY,
   FRAME_CANCEL,
@@ -14,8 +16,6 @@ import {
   FRAME_RESPONSE,
   FRAME_WINDOW,
   type Frame,
-  FrameReader,
-  FrameWriter,
   WINDOW_BYTES,
 } from '../../protocol/frames.js';
 import { connectReplica } from './replica-connection.js';

@@ -3,6 +3,8 @@ import { connect, type Socket } from 'node:net';
 import type { Call, Exchange, Forward, ReplyHandler } from '../../core/inference/forward.js';
 import { AppError, asAppError } from '../../errors.js';
 import { BodyCredit, type BodySender, creditOf, sendMessage } from '../../protocol/body-sender.js';
+import { FrameReader } from '../../protocol/frame-reader.js';
+import { FrameWriter } from '../../protocol/frame-writer.js';
 import {
   asResponseMeta,
   encodeMeta,
@@ -12,8 +14,6 @@ import {
   FRAME_RESPONSE,
   FRAME_WINDOW,
   type Frame,
-  FrameReader,
-  FrameWriter,
 } from '../../protocol/frames.js';
 
 export interface ReplicaConnection {
@@ -46,13 +46,11 @@ class Hop {
   readonly closed: Promise<void>;
   private lastId = 0;
   private readonly metas = new Map<string, Buffer>();
+  /** By headers that many calls share, then by path. */
+  private readonly shared = new WeakMap<Call['headers'], Map<string, Buffer>>();
 
   constructor(private readonly socket: Socket) {
-    // a request alone on its way gains nothing by waiting for others; among many, one write for a whole turn is cheaper
-    this.writer = new FrameWriter(socket, (flush) => {
-      if (this.calls.size <= 1) process.nextTick(flush);
-      else setImmediate(flush);
-    });
+    this.writer = new FrameWriter(socket);
     const reader = new FrameReader((frame) => this.take(frame));
     socket.on('data', (chunk: Buffer) => {
       try {
@@ -103,6 +101,22 @@ class Hop {
   }
 
   private metaOf(call: Call): Buffer {
+    if (!Object.isFrozen(call.headers)) return this.keptMeta(call);
+    let byPath = this.shared.get(call.headers);
+    if (!byPath) {
+      byPath = new Map();
+      this.shared.set(call.headers, byPath);
+    }
+    let bytes = byPath.get(call.path);
+    if (!bytes) {
+      bytes = this.keptMeta(call);
+      if (byPath.size >= KEPT_METAS) byPath.clear();
+      byPath.set(call.path, bytes);
+    }
+    return bytes;
+  }
+
+  private keptMeta(call: Call): Buffer {
     let key = `${call.method} ${call.path}`;
     for (const name in call.headers) key += `\n${name}:${call.headers[name]}`;
     let bytes = this.metas.get(key);
@@ -131,7 +145,7 @@ class HopCall implements Exchange {
   ) {}
 
   send({ body, rest, timeoutMs, trace }: Call, meta: Buffer): void {
-    const head = { id: this.id, type: FRAME_REQUEST, meta, timeoutMs, trace } as const;
+    const head = { id: this.id, type: FRAME_REQUEST, meta, timeMs: timeoutMs, trace } as const;
     const sender = sendMessage(this.hop.writer, head, body, rest === undefined);
     this.sender = sender;
     if (!rest || !sender) return;
@@ -153,7 +167,7 @@ class HopCall implements Exchange {
     });
   }
 
-  reply({ meta, body, more }: Frame): void {
+  reply({ meta, body, more, timeMs: queuedMs }: Frame): void {
     // one that is no answer ends the connection, and this call with it
     const { status, headers } = asResponseMeta(meta);
     if (this.replied) throw new AppError('upstream_failed', 'the model server answered twice');
@@ -162,7 +176,7 @@ class HopCall implements Exchange {
       this.credit = new BodyCredit(this.hop.writer, this.id);
       this.credit.took(body.length);
     } else this.finish();
-    this.handler.onReply({ status, headers, more, worked: true }, body);
+    this.handler.onReply({ status, headers, more, worked: true, queuedMs }, body);
   }
 
   data({ body, more }: Frame): void {

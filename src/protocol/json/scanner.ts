@@ -182,3 +182,15 @@ export class JsonScanner {
     return new AppError('invalid', `the body is not JSON: ${what}, at byte ${this.at}`, { details: { byte: this.at } });
   }
 }
+
+/** Calls `member` at the value of each member of an object; it must read the value, or skip it. */
+export function eachMember(json: JsonScanner, member: (key: string) => void): void {
+  json.expect(0x7b);
+  if (json.accept(0x7d)) return;
+  do {
+    const key = json.string();
+    json.expect(0x3a);
+    member(key);
+  } while (json.accept(0x2c));
+  json.expect(0x7d);
+}

@@ -9,6 +9,10 @@ import type { JsonScanner } from './scanner.js';
 const QUOTE = 0x22;
 const MINUS = 0x2d;
 const COMMA = 0x2c;
+const OPEN_OBJECT = 0x7b;
+
+/** With or without padding, of either alphabet. */
+const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/;
 
 /** Numbers on their way from text to a tensor, so many at once. */
 const SCRATCH = 1024;
@@ -16,8 +20,8 @@ const scratch = new Float64Array(SCRATCH);
 
 /**
  * Reads the `data` array of a JSON tensor. Lenient where nothing is lost: 0 and 1 for BOOL, 64-bit integers as text,
- * `null`, NaN, Infinity and -Infinity, bare or quoted, for floats. A number too large for its floating type is refused
- * rather than turned into infinity; 64-bit integers keep all their digits.
+ * `null`, NaN, Infinity and -Infinity, bare or quoted, for floats, `{"b64": …}` for BYTES. A number too large for its
+ * floating type is refused rather than turned into infinity; 64-bit integers keep all their digits.
  */
 export function readTensorData(
   scanner: JsonScanner,
@@ -87,7 +91,9 @@ class Reading {
   private floats<A extends Float32Array | Float64Array>(out: A, single: boolean): A {
     while (this.next()) {
       const read = this.numbers(single);
-      out.set(scratch.subarray(0, read), this.index);
+      // below some hundred numbers a loop is faster than the views that `set` needs
+      if (read < 256) for (let i = 0; i < read; i++) out[this.index + i] = scratch[i] as number;
+      else out.set(scratch.subarray(0, read), this.index);
       this.index += read;
     }
     return out;
@@ -235,11 +241,24 @@ class Reading {
     const out: Buffer[] = [];
     const { scanner } = this;
     while (this.next()) {
-      if (scanner.peek() !== QUOTE) throw this.wrongType('a string for BYTES');
-      out.push(scanner.stringBytes());
+      const byte = scanner.peek();
+      if (byte === QUOTE) out.push(scanner.stringBytes());
+      else if (byte === OPEN_OBJECT) out.push(this.base64());
+      else throw this.wrongType('a string for BYTES');
       this.index++;
     }
     return out;
+  }
+
+  /** Bytes as TensorFlow Serving writes them: `{"b64": "…"}`. */
+  private base64(): Buffer {
+    const start = this.scanner.at;
+    const value = this.scanner.value() as Record<string, unknown>;
+    const text = value.b64;
+    if (typeof text === 'string' && BASE64.test(text) && Object.keys(value).length === 1)
+      return Buffer.from(text, 'base64');
+    this.scanner.at = start;
+    throw this.wrongType('a string for BYTES, or {"b64": "…"}');
   }
 
   /** Moves to the next element; refuses one too many, and an end too early. */

@@ -117,3 +117,27 @@ function withField1of150(): ProtoWriter {
   inner.uint32(1, 150);
   return inner;
 }
+
+describe('messages within messages', () => {
+  it('of any size, three deep', () => {
+    for (const size of [0, 1, 60, 100, 115, 116, 117, 118, 119, 120, 126, 127, 128, 300, 5000]) {
+      const content = Buffer.alloc(size, size);
+      const bytes = written((to) => {
+        to.string(1, 'before');
+        to.nested(2, (middle) => {
+          middle.nested(3, (inner) => inner.bytes(4, content));
+          middle.packed(5, size, (numbers, at) => numbers.packedUint32(at));
+        });
+        to.string(1, 'after');
+      });
+      const reader = new ProtoReader(bytes);
+      expect([reader.next(), reader.string(), reader.next()]).toEqual([true, 'before', true]);
+      const middle = reader.message();
+      expect([middle.next(), middle.field]).toEqual([true, 3]);
+      const inner = middle.message();
+      expect([inner.next(), inner.view().equals(content), inner.next()]).toEqual([true, true, false]);
+      if (middle.next()) for (const numbers = middle.message(); !numbers.done; ) numbers.uint32();
+      expect([middle.next(), reader.next(), reader.string(), reader.next()]).toEqual([false, true, 'after', false]);
+    }
+  });
+});

@@ -20,11 +20,24 @@ export class ProtoReader {
   field = 0;
   wire = 0;
 
+  private low = 0;
+  private high = 0;
+
   constructor(
     readonly bytes: Buffer,
     private at = 0,
     private readonly end = bytes.length,
   ) {}
+
+  /** Whether the message has been read to its end: where the numbers of a packed field end. */
+  get done(): boolean {
+    return this.at >= this.end;
+  }
+
+  /** Bytes up to the end of the message. */
+  get left(): number {
+    return this.end - this.at;
+  }
 
   /** Moves to the next field; false at the end of the message. Its value must then be taken, or skipped. */
   next(): boolean {
@@ -53,31 +66,17 @@ export class ProtoReader {
     return this.uint32() | 0;
   }
 
+  /** A varint of any width is true when any of its bits is set. */
   bool(): boolean {
-    // a varint of any width is true when any of its bits is set
-    return this.uint64() !== 0n;
+    this.varint64();
+    return (this.low | this.high) !== 0;
   }
 
   uint64(): bigint {
-    const start = this.at;
-    let low = 0;
-    let high = 0;
-    for (let shift = 0; shift < 70; shift += 7) {
-      if (this.at >= this.end) throw malformed('a number is cut short');
-      const byte = this.bytes[this.at++] as number;
-      const bits = byte & 0x7f;
-      if (shift < 28) low |= bits << shift;
-      else if (shift === 28) {
-        low |= bits << 28;
-        high |= bits >> 4;
-      } else if (shift < 67) high |= bits << (shift - 32);
-      if (byte < 0x80) {
-        // most numbers are small, and a BigInt from one number is cheaper than from two
-        if (this.at - start <= 4) return BigInt(low);
-        return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
-      }
-    }
-    throw malformed('a number has more than 10 bytes');
+    this.varint64();
+    // most numbers are small, and a BigInt from one number is cheaper than from two
+    if (this.high === 0) return BigInt(this.low >>> 0);
+    return (BigInt(this.high >>> 0) << 32n) | BigInt(this.low >>> 0);
   }
 
   int64(): bigint {
@@ -86,10 +85,17 @@ export class ProtoReader {
 
   /** An int64 as a number; `invalid` beyond 2^53, where it could not be exact. */
   safeInt64(): number {
-    const value = this.int64();
-    const number = Number(value);
+    this.varint64();
+    const number = (this.high | 0) * 2 ** 32 + (this.low >>> 0);
     if (Number.isSafeInteger(number)) return number;
-    throw malformed(`${value} is beyond what a count may be`);
+    throw malformed(`${number} is beyond what a count may be`);
+  }
+
+  /** A varint's 64 bits as two words, the lower one first; exact without a BigInt. */
+  words64(into: Uint32Array, at: number): void {
+    this.varint64();
+    into[at] = this.low;
+    into[at + 1] = this.high;
   }
 
   float(): number {
@@ -98,6 +104,12 @@ export class ProtoReader {
 
   double(): number {
     return this.bytes.readDoubleLE(this.take(8));
+  }
+
+  /** The bytes of a fixed-width number, as they are: 4 or 8. */
+  fixed(width: number): Buffer {
+    const start = this.take(width);
+    return this.bytes.subarray(start, start + width);
   }
 
   /** A length-delimited field as a view of the message's bytes. */
@@ -123,7 +135,7 @@ export class ProtoReader {
   skip(depth = 0): void {
     switch (this.wire) {
       case VARINT:
-        this.uint64();
+        this.varint64();
         return;
       case FIXED64:
         this.take(8);
@@ -157,6 +169,28 @@ export class ProtoReader {
   /** Refuses a field whose wire type is not the one its type has. */
   expect(wire: number): void {
     if (this.wire !== wire) throw malformed(`field ${this.field} has wire type ${this.wire}, expected ${wire}`);
+  }
+
+  /** Reads a varint into `low` and `high`, 32 bits each. */
+  private varint64(): void {
+    const { bytes, end } = this;
+    let low = 0;
+    let high = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
+      if (this.at >= end) throw malformed('a number is cut short');
+      const byte = bytes[this.at++] as number;
+      const bits = byte & 0x7f;
+      if (shift < 28) low |= bits << shift;
+      else if (shift === 28) {
+        low |= bits << 28;
+        high |= bits >> 4;
+      } else if (shift < 67) high |= bits << (shift - 32);
+      if (byte >= 0x80) continue;
+      this.low = low;
+      this.high = high;
+      return;
+    }
+    throw malformed('a number has more than 10 bytes');
   }
 
   private take(length: number): number {

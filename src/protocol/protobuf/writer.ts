@@ -71,6 +71,13 @@ export class ProtoWriter {
     this.raw(value);
   }
 
+  /** The beginning of a field of so many bytes, which are to be sent behind all that is written here. */
+  bytesHead(field: number, bytes: number): void {
+    this.room(16);
+    this.tag(field, BYTES);
+    this.varint(bytes);
+  }
+
   /** A message within this one, written before by another writer. */
   message(field: number, inner: ProtoWriter): void {
     this.room(16);
@@ -79,12 +86,25 @@ export class ProtoWriter {
     for (const part of inner.take()) this.raw(part);
   }
 
-  /** A repeated number field in its packed form; `write` is called for each value and writes it with `varint…`. */
+  /**
+   * A message within this one. Most are small: `write` puts it straight into the block, behind a length of one byte. Where
+   * it turns out not to fit there, that is undone and `write` is called once more, with a writer of its own; `small` false
+   * says beforehand that it will not.
+   */
+  nested(field: number, write: (inner: ProtoWriter) => void, small = true): void {
+    if (small && this.nestedInBlock(field, write)) return;
+    const inner = new ProtoWriter();
+    write(inner);
+    this.message(field, inner);
+  }
+
+  /** A repeated number field in its packed form; `write` is called for each value and writes it with `packed…`. */
   packed(field: number, count: number, write: (inner: ProtoWriter, index: number) => void): void {
     if (count === 0) return;
-    const inner = new ProtoWriter();
-    for (let index = 0; index < count; index++) write(inner, index);
-    this.message(field, inner);
+    const all = (inner: ProtoWriter) => {
+      for (let index = 0; index < count; index++) write(inner, index);
+    };
+    this.nested(field, all, count * MAX_VARINT_BYTES < ONE_BYTE_LENGTH);
   }
 
   /** A bare varint of up to 32 bits, for packed fields. */
@@ -110,6 +130,23 @@ export class ProtoWriter {
     const size = this.length;
     const parts = this.take();
     return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts, size);
+  }
+
+  private nestedInBlock(field: number, write: (inner: ProtoWriter) => void): boolean {
+    this.room(16 + ONE_BYTE_LENGTH);
+    const { block, from, at, finished } = this;
+    const parts = this.parts.length;
+    this.tag(field, BYTES);
+    const lengthAt = this.at++;
+    write(this);
+    const length = this.at - lengthAt - 1;
+    if (this.parts.length === parts && this.block === block && length < ONE_BYTE_LENGTH) {
+      block[lengthAt] = length;
+      return true;
+    }
+    Object.assign(this, { block, from, at, finished });
+    this.parts.length = parts;
+    return false;
   }
 
   private raw(value: Uint8Array): void {
@@ -167,5 +204,8 @@ export class ProtoWriter {
 }
 
 const BLOCK_BYTES = 256;
+const MAX_VARINT_BYTES = 10;
+/** Lengths below this take one byte. */
+const ONE_BYTE_LENGTH = 128;
 /** Byte fields up to this size are copied into the block; larger ones are kept as they are. */
 const INLINE_BYTES = 192;

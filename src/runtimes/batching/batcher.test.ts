@@ -251,4 +251,16 @@ describe('Batcher', () => {
     await batcher.whenIdle();
     expect([batcher.pending, runs]).toEqual([0, []]);
   });
+
+  it('joins requests of an open model whose inputs have the same names and types, and no others', async () => {
+    const { engine, runs } = engineOf();
+    const { ask } = batcherOf(engine, {}, { open: true, signature: { inputs: [], outputs: [] } });
+    await earnTrust(ask);
+    runs.length = 0;
+    const other = { ...row(3), name: 'other' };
+    const whole = { ...row(4), datatype: 'INT32', data: Int32Array.of(4) } as Tensor;
+    const all = await Promise.all([row(1), other, whole, row(2), other].map((input) => ask(input)));
+    expect(runs).toEqual([2, 2, 1]);
+    expect(all.map(({ values }) => values)).toEqual([[2], [6], [8], [4], [6]]);
+  });
 });

@@ -7,7 +7,7 @@ import type { Signature } from '../../protocol/signature.js';
 import type { Tensor } from '../../protocol/tensor.js';
 import type { Engine, InferCall, Loaded } from '../engine.js';
 import { BatchGain } from './gain.js';
-import { inOrder, joinInputs, joinKey, rowsOf, splitOutputs } from './join.js';
+import { inOrder, joinInputs, joinKey, nameKey, rowsOf, splitOutputs } from './join.js';
 import { type BatchPolicy, batchRows } from './policy.js';
 import { BatchTrust } from './trust.js';
 
@@ -99,8 +99,8 @@ export class Batcher {
     const since = performance.now();
     const { loaded, policy } = this.options;
     if (!loaded.batchable || policy.maxRows === 1) return { call, asker, since, rows: undefined, key: '' };
-    const inputs = inOrder(signatureOf(loaded, call.signature), call.inputs);
-    const key = joinKey(inputs, call.outputs, call.signature);
+    const inputs = loaded.open ? call.inputs : inOrder(signatureOf(loaded, call.signature), call.inputs);
+    const key = joinKey(inputs, call.outputs, call.signature) + (loaded.open ? nameKey(inputs) : '');
     return { call: { ...call, inputs }, asker, since, rows: rowsOf(inputs), key };
   }
 

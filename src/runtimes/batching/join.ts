@@ -25,6 +25,11 @@ export function joinKey(inputs: readonly Tensor[], outputs: readonly string[] | 
   return outputs === undefined ? key : `${key}>${outputs.join('\n')}`;
 }
 
+/** What requests to a model whose inputs nothing fixes must have in common besides. */
+export function nameKey(inputs: readonly Tensor[]): string {
+  return inputs.map(({ name, datatype }) => `\n${datatype} ${name}`).join('');
+}
+
 /** One request's inputs per entry, all in the same order: the inputs of all, one behind the other. */
 export function joinInputs(requests: readonly (readonly Tensor[])[]): Tensor[] {
   const [first = []] = requests;

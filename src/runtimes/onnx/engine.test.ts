@@ -128,7 +128,7 @@ describe('the ONNX engine', () => {
   });
 
   it('has a sample model of its own', async () => {
-    await onnx.importLibrary();
+    await onnx.importLibrary({});
     const sample = onnx.createSample();
     await sample.load({ path: 'nowhere' }, {});
     expect(await sample.infer(call([fp32('x', [1], [7])]))).toMatchObject([{ name: 'y', shape: [1] }]);

@@ -1,5 +1,6 @@
 import { AppError } from '../../errors.js';
 import type { EngineOptions } from '../engine.js';
+import { readThreads } from '../engine-options.js';
 
 /** What a load of an ONNX model may set. */
 export interface OnnxOptions {
@@ -22,12 +23,6 @@ export function readOptions(options: EngineOptions): OnnxOptions {
     graphOptimizationLevel: readLevel(options.graphOptimizationLevel),
     executionProviders: readProviders(options.executionProviders),
   };
-}
-
-function readThreads(options: EngineOptions, name: string): number {
-  const value = options[name] ?? 1;
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 1024) return value;
-  throw new AppError('invalid', `option ${name} is ${JSON.stringify(value)}, expected an integer from 1 to 1024`);
 }
 
 function readLevel(value: unknown): OnnxOptions['graphOptimizationLevel'] {

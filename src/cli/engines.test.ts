@@ -1,0 +1,17 @@
+import { describe, expect, it } from 'vitest';
+import { cli } from '../../tests/support/cli.js';
+
+describe('sluice engines', () => {
+  it('lists what models run on, without any gateway', async () => {
+    const { code, out } = await cli('engines list --json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out).engines[0]).toEqual({ engine: 'onnx', from: 'package', used: true });
+    expect((await cli('engines list')).out).toMatch(/^onnx +- +this package +yes/m);
+  });
+
+  it('says what can be installed', async () => {
+    const { code, err } = await cli('engines install onnx');
+    expect([code, err]).toEqual([1, 'sluice: engine is "onnx", expected tensorflow: no other has to be installed\n']);
+    expect((await cli('engines install tensorflow --version latest')).err).toMatch(/^sluice: version is "latest"/);
+  });
+});

@@ -1,0 +1,132 @@
+/** A prediction that came as a message of the gRPC service, from its routing to the message that answers it. */
+import type { Exchange, ReplyHandler, ReplyHead } from '../../core/inference/forward.js';
+import { predict } from '../../core/inference/predict.js';
+import { AppError, asAppError, WIRE } from '../../errors.js';
+import { PROTOBUF_HEADERS } from '../../protocol/codecs/grpc.js';
+import { peekModelName } from '../../protocol/grpc/infer-request.js';
+import { traceParent } from '../trace.js';
+import { CLIENTS_OWN } from './client-failures.js';
+import type { RevisionMeter } from './meters.js';
+import { type Destination, type HeaderSource, type Plane, route } from './plane.js';
+import { refuseOtherProtocol } from './protocols.js';
+import { errorOfReply } from './reply-error.js';
+import { type Transcoded, transcode } from './transcode.js';
+
+/** Who asked. Hears of one end: `answered`, `failed`, or `begins`, pieces, and `ends`. */
+export interface GrpcAsker {
+  /** The whole answer, in parts. */
+  answered(message: readonly Buffer[], revision: RevisionMeter): void;
+  /** An answer of so many bytes begins, whose pieces follow; absent where the asker wants it whole. */
+  begins?(bytes: number, revision: RevisionMeter): void;
+  /** False: the prediction is to be paused until there is room. */
+  piece?(bytes: Buffer): boolean;
+  ends?(): void;
+  failed(error: AppError): void;
+}
+
+/** One object for all roles that a prediction plays, because there is one for every request. */
+export class GrpcPrediction implements ReplyHandler {
+  private meter: RevisionMeter | undefined;
+  private exchange: Exchange | undefined;
+  private transcoded: Transcoded | undefined;
+  private began = 0;
+  private head: ReplyHead | undefined;
+  /** Of an answer that is collected. */
+  private chunks: Buffer[] | undefined;
+  private cancelled = false;
+
+  constructor(
+    private readonly plane: Plane,
+    private readonly source: HeaderSource,
+    private readonly asker: GrpcAsker,
+  ) {}
+
+  /** Sends a request where it goes; `timeoutMs`: how long its answer is of use. */
+  begin(message: Buffer, timeoutMs: number): void {
+    try {
+      const { modelName, modelVersion } = peekModelName(message);
+      if (modelName === '') throw new AppError('invalid', 'the request has no model_name');
+      const destination = route(this.plane, this.source, { name: modelName, version: modelVersion });
+      if ('revision' in destination) this.send(destination, message, timeoutMs);
+      else {
+        destination
+          .then((found) => this.send(found, message, timeoutMs))
+          .catch((error) => this.asker.failed(asAppError(error)));
+      }
+    } catch (error) {
+      this.asker.failed(asAppError(error));
+    }
+  }
+
+  /** Nobody waits any more. */
+  cancel(): void {
+    this.cancelled = true;
+    this.exchange?.cancel();
+  }
+
+  /** There is room for more pieces. */
+  resume(): void {
+    this.exchange?.resume();
+  }
+
+  onReply(head: ReplyHead, body: Buffer): void {
+    const { status, more } = head;
+    this.meter?.record(performance.now() - this.began, status);
+    this.head = head;
+    const bytes = Number(head.headers['content-length'] ?? Number.NaN);
+    if (!more) this.whole(body);
+    else if (status === 200 && !this.transcoded && this.asker.begins && this.meter && bytes >= 0) {
+      this.asker.begins(bytes, this.meter);
+      this.onData(body);
+    } else this.chunks = [body];
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.chunks) this.chunks.push(chunk);
+    else if (this.asker.piece?.(chunk) === false) this.exchange?.pause();
+  }
+
+  onEnd(): void {
+    if (this.chunks) this.whole(Buffer.concat(this.chunks));
+    else this.asker.ends?.();
+  }
+
+  onError(error: AppError): void {
+    if (!this.head && !CLIENTS_OWN.has(error.code)) {
+      this.meter?.record(performance.now() - this.began, WIRE[error.code].http);
+    }
+    this.asker.failed(error);
+  }
+
+  private send({ revision }: Destination, message: Buffer, timeoutMs: number): void {
+    if (this.cancelled) return;
+    if (revision.server) {
+      refuseOtherProtocol(revision.server, 'infer');
+      this.transcoded = transcode(message);
+    }
+    const meter = this.plane.meterOf(revision);
+    this.meter = meter;
+    const { headers = PROTOBUF_HEADERS, body = message } = this.transcoded ?? {};
+    const path = this.transcoded ? meter.paths.infer : meter.paths.protobuf;
+    const trace = traceParent(this.source.header('traceparent'));
+    this.began = performance.now();
+    const call = { method: 'POST', path, headers, body, trace };
+    const options = { timeoutMs, idempotent: this.source.header('sluice-idempotent') !== 'false' };
+    this.exchange = predict(this.plane.services.fleet, { revision, call }, options, this);
+  }
+
+  private whole(body: Buffer): void {
+    const { head, meter, transcoded } = this;
+    if (!head || !meter) return;
+    if (head.status !== 200) {
+      this.asker.failed(errorOfReply(head, body));
+      return;
+    }
+    try {
+      const message = transcoded ? transcoded.answer({ ...head, body }) : [body];
+      this.asker.answered(message, meter);
+    } catch (error) {
+      this.asker.failed(asAppError(error));
+    }
+  }
+}

@@ -1,0 +1,189 @@
+/** The fleet of a process that borrows its slots from the one that holds the replicas. */
+import { connect, type Socket } from 'node:net';
+import type { Fleet, RevisionStatus } from '../../../core/fleet.js';
+import type { Forward } from '../../../core/inference/forward.js';
+import type { LeaseWaiter, PooledReplica, Waiting } from '../../../core/inference/pool.js';
+import type { RevisionRoute } from '../../../core/inference/route.js';
+import { AppError, asAppError } from '../../../errors.js';
+import { FrameReader } from '../../../protocol/frame-reader.js';
+import { FrameWriter } from '../../../protocol/frame-writer.js';
+import { asResponseMeta, FRAME_CANCEL, FRAME_REQUEST, FRAME_RESPONSE, type Frame } from '../../../protocol/frames.js';
+import { type Grant, leaseMeta, readAnswer } from './lease-frames.js';
+import { ReplicaLines } from './replica-lines.js';
+
+/** What the process that holds the replicas tells when it is asked. */
+export interface LenderNews {
+  status(): Promise<RevisionStatus[]>;
+  replicas(key: string): Promise<readonly Pick<PooledReplica, 'id' | 'slots' | 'address'>[]>;
+}
+
+const KEPT_METAS = 1000;
+
+export class BorrowingFleet implements Fleet {
+  private readonly places = new Map<number, Place>();
+  private readonly lines = new ReplicaLines();
+  private readonly metas = new Map<string, Buffer>();
+  private readonly writer: FrameWriter;
+  private lastId = 0;
+  private gone = false;
+
+  private constructor(
+    private readonly socket: Socket,
+    private readonly news: LenderNews,
+  ) {
+    this.writer = new FrameWriter(socket);
+    const reader = new FrameReader((frame) => this.take(frame));
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        socket.destroy(asAppError(error));
+      }
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      this.gone = true;
+      const left = [...this.places.values()];
+      this.places.clear();
+      for (const place of left) place.refused(lenderGone());
+    });
+  }
+
+  /** Connects to the lender's socket. */
+  static open(path: string, news: LenderNews): Promise<BorrowingFleet> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(path);
+      socket.once('error', reject);
+      socket.once('connect', () => {
+        socket.off('error', reject);
+        resolve(new BorrowingFleet(socket, news));
+      });
+    });
+  }
+
+  // the lender follows the routing itself
+  sync(): void {}
+  forget(): void {}
+
+  lease(revision: RevisionRoute, waiter: LeaseWaiter): Waiting {
+    if (this.gone) throw lenderGone();
+    const id = this.nextFreeId();
+    const place = new Place(this, id, waiter);
+    this.places.set(id, place);
+    this.writer.write({ id, type: FRAME_REQUEST, meta: this.metaOf(revision.key) });
+    return place;
+  }
+
+  status(): Promise<RevisionStatus[]> {
+    return this.news.status();
+  }
+
+  async replicas({ key }: RevisionRoute): Promise<readonly PooledReplica[]> {
+    const replicas = await this.news.replicas(key);
+    return Promise.all(
+      replicas.map(async ({ id, slots, address }) => ({ id, slots, address, forward: await this.lines.to(address) })),
+    );
+  }
+
+  async close(): Promise<void> {
+    this.socket.destroy();
+    this.lines.close();
+  }
+
+  /** The way to a replica that was granted. */
+  lineTo({ address }: Grant): Promise<Forward> | Forward {
+    return this.lines.to(address);
+  }
+
+  /** Gives a slot back, or a place in the queue up. */
+  giveBack(id: number, queuedMs?: number): void {
+    this.places.delete(id);
+    if (!this.gone) this.writer.write({ id, type: FRAME_CANCEL, timeMs: queuedMs });
+  }
+
+  private take({ id, type, meta }: Frame): void {
+    if (type !== FRAME_RESPONSE) throw new AppError('internal', `a frame of type ${type} about a slot`);
+    const answer = readAnswer(asResponseMeta(meta));
+    const place = this.places.get(id);
+    // one that was given up meanwhile was given back with that
+    if (!place) return;
+    if (answer instanceof AppError) {
+      this.giveBack(id);
+      place.refused(answer);
+    } else place.answered(answer);
+  }
+
+  private nextFreeId(): number {
+    do this.lastId = (this.lastId + 1) >>> 0;
+    while (this.places.has(this.lastId));
+    return this.lastId;
+  }
+
+  private metaOf(key: string): Buffer {
+    let meta = this.metas.get(key);
+    if (!meta) {
+      meta = leaseMeta(key);
+      if (this.metas.size >= KEPT_METAS) this.metas.clear();
+      this.metas.set(key, meta);
+    }
+    return meta;
+  }
+}
+
+/** A place in the lender's queue, and then the slot. */
+class Place implements Waiting {
+  private granted = false;
+  private over = false;
+
+  constructor(
+    private readonly fleet: BorrowingFleet,
+    private readonly id: number,
+    private readonly waiter: LeaseWaiter,
+  ) {}
+
+  answered(grant: Grant): void {
+    const line = this.fleet.lineTo(grant);
+    if (typeof line === 'function') this.take(grant, line);
+    else {
+      line.then(
+        (forward) => this.take(grant, forward),
+        // it went away since it was granted: as when it does with the request
+        (error) => this.take(grant, refusing(asAppError(error))),
+      );
+    }
+  }
+
+  refused(error: AppError): void {
+    if (this.over) return;
+    this.over = true;
+    if (!this.granted) this.waiter.refused(error);
+  }
+
+  cancel(): void {
+    this.giveBack();
+  }
+
+  private take({ id, address }: Grant, forward: Forward): void {
+    if (this.over) return;
+    this.granted = true;
+    const replica = { id, address, slots: 1, forward };
+    this.waiter.granted({ replica, release: (queuedMs) => this.giveBack(queuedMs) });
+  }
+
+  private giveBack(queuedMs?: number): void {
+    if (this.over) return;
+    this.over = true;
+    this.fleet.giveBack(this.id, queuedMs);
+  }
+}
+
+function refusing(error: AppError): Forward {
+  return (_, handler) => {
+    queueMicrotask(() => handler.onError(error));
+    return { cancel() {}, pause() {}, resume() {} };
+  };
+}
+
+function lenderGone(): AppError {
+  return new AppError('not_ready', 'the process that holds the replicas is away', { retryAfterSec: 1 });
+}

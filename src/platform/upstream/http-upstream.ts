@@ -1,0 +1,180 @@
+/** The way to model servers that speak HTTP: kept connections, bounded in number, bodies passed on as they come. */
+import { Readable } from 'node:stream';
+import { type Dispatcher, Pool } from 'undici';
+import type { BodyStream, Call, Exchange, Forward, ReplyHandler } from '../../core/inference/forward.js';
+import { AppError, messageOf } from '../../errors.js';
+import { CHUNK_BYTES } from '../../protocol/frames.js';
+
+export interface HttpUpstreamOptions {
+  /** Scheme, host and port; a path in front of the calls' own is kept. */
+  readonly url: string;
+  /** Most requests at once; more wait for a connection. */
+  readonly maxConnections: number;
+}
+
+export interface HttpUpstream {
+  readonly forward: Forward;
+  close(): Promise<void>;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Shorter than servers' usual 5 s, so that we and not they close an idle connection. */
+const KEEP_ALIVE_MS = 4_000;
+
+export function openHttpUpstream({ url, maxConnections }: HttpUpstreamOptions): HttpUpstream {
+  const { origin, pathname } = new URL(url);
+  const prefix = pathname.replace(/\/$/, '');
+  const pool = new Pool(origin, {
+    connections: maxConnections,
+    pipelining: 1,
+    // the prediction has time limits of its own, and a stream may pause for long
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connect: { timeout: CONNECT_TIMEOUT_MS, keepAlive: true },
+  });
+  const forward: Forward = (call, handler) => {
+    const exchange = new HttpExchange(handler);
+    pool.dispatch(
+      {
+        path: prefix + call.path,
+        method: call.method as Dispatcher.HttpMethod,
+        headers: headersOf(call),
+        body: bodyOf(call),
+      },
+      exchange,
+    );
+    return exchange;
+  };
+  return { forward, close: () => pool.destroy() };
+}
+
+/** Headers of a connection, not of a message. */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+function headersOf({ headers, trace }: Call): Record<string, string> {
+  return trace === undefined ? { ...headers } : { ...headers, traceparent: trace };
+}
+
+function bodyOf({ body, rest }: Call): Buffer | Readable | null {
+  if (rest) return readable(body, rest);
+  return body.length > 0 ? body : null;
+}
+
+/** A body as Node's own kind of stream. */
+function readable(first: Buffer, rest: BodyStream): Readable {
+  let begun = false;
+  const stream: Readable = new Readable({
+    read() {
+      if (begun) rest.resume();
+      else {
+        begun = true;
+        if (first.length > 0) stream.push(first);
+        rest.read({
+          chunk: (bytes) => {
+            if (!stream.push(bytes)) rest.pause();
+          },
+          end: () => void stream.push(null),
+          failed: (error) => void stream.destroy(error),
+        });
+      }
+    },
+  });
+  return stream;
+}
+
+class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
+  private controller: Dispatcher.DispatchController | undefined;
+  private status = 0;
+  private headers: Record<string, string> = {};
+  /** Of an answer short enough to be handed over in one piece. */
+  private chunks: Buffer[] | undefined;
+  private replied = false;
+  private over = false;
+  private paused = false;
+
+  constructor(private readonly handler: ReplyHandler) {}
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.controller = controller;
+    if (this.over) controller.abort(new AppError('cancelled', 'the request was cancelled'));
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Record<string, unknown>): void {
+    if (status < 200) return;
+    this.status = status;
+    for (const [name, value] of Object.entries(headers)) {
+      if (!HOP_BY_HOP.has(name)) this.headers[name] = Array.isArray(value) ? value.join(', ') : String(value);
+    }
+    const length = Number(headers['content-length'] ?? Number.NaN);
+    if (length <= CHUNK_BYTES) {
+      delete this.headers['content-length'];
+      this.chunks = [];
+    } else this.begin();
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.over) return;
+    if (this.chunks) this.chunks.push(chunk);
+    else this.handler.onData(chunk);
+  }
+
+  onResponseEnd(): void {
+    if (this.over) return;
+    this.over = true;
+    const { chunks, status, headers } = this;
+    if (!chunks) {
+      this.handler.onEnd();
+      return;
+    }
+    const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+    this.handler.onReply({ status, headers, more: false, worked: true }, body);
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    if (this.over) return;
+    this.over = true;
+    this.handler.onError(
+      error instanceof AppError
+        ? error
+        : new AppError(
+            'upstream_failed',
+            `the model server ${this.replied ? 'broke its answer off' : 'did not answer'}: ${messageOf(error)}`,
+            { cause: error },
+          ),
+    );
+  }
+
+  cancel(): void {
+    if (this.over) return;
+    this.over = true;
+    this.controller?.abort(new AppError('cancelled', 'the request was cancelled'));
+  }
+
+  pause(): void {
+    if (this.paused) return;
+    this.paused = true;
+    this.controller?.pause();
+  }
+
+  resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    this.controller?.resume();
+  }
+
+  private begin(): void {
+    this.replied = true;
+    const { status, headers } = this;
+    this.handler.onReply({ status, headers, more: true, worked: false }, Buffer.alloc(0));
+  }
+}
