@@ -101,6 +101,17 @@ describe('an asynchronous prediction', () => {
       body: JSON.stringify({ ...JSON.parse(sum(3)), parameters: { binary_data_output: true } }),
       headers: {},
     },
+    {
+      why: 'rows by the V1 protocol',
+      path: '/v1/models/same:predict',
+      body: JSON.stringify({
+        instances: [
+          [1, 2.5],
+          [3, 4],
+        ],
+      }),
+      headers: { 'content-type': 'application/json' },
+    },
     { why: 'what the model refuses', path: '/v2/models/add/infer', body: '{"inputs": 1}', headers: {} },
     {
       why: 'what fails in the model',
