@@ -1,3 +1,4 @@
+import { AppError } from '../errors.js';
 import type { Tensor } from './tensor.js';
 
 /** Free-form parameters of a request, an input or an output. */
@@ -35,4 +36,14 @@ export interface InferResponse {
 export function wantsBinary(request: InferRequest, output: string): boolean {
   const own = request.outputs?.find((wanted) => wanted.name === output)?.parameters.binary_data;
   return (own ?? request.parameters.binary_data_output) === true;
+}
+
+/** Refuses two of the same name. */
+export function refuseTwice(named: readonly { readonly name: string }[], what: string): void {
+  if (named.length < 2) return;
+  const seen = new Set<string>();
+  for (const { name } of named) {
+    if (seen.has(name)) throw new AppError('invalid', `${what} "${name}" is given twice`);
+    seen.add(name);
+  }
 }

@@ -139,7 +139,11 @@ describe('a refusal names the input, the value and the bound', () => {
     ['no data', '{"inputs":[{"name":"x","datatype":"FP32","shape":[1]}]}', 'input "x" has no "data"'],
     ['no name', '{"inputs":[{"datatype":"FP32","shape":[1],"data":[1]}]}', 'inputs[0] has no "name"'],
     ['no shape', '{"inputs":[{"name":"x","datatype":"FP32","data":[1]}]}', '"shape" is missing'],
-    ['the same output twice', `{"inputs":[${x}],"outputs":[{"name":"y"},{"name":"y"}]}`, 'output "y" is asked twice'],
+    [
+      'the same output twice',
+      `{"inputs":[${x}],"outputs":[{"name":"y"},{"name":"y"}]}`,
+      'requested output "y" is given twice',
+    ],
     [
       'classification',
       `{"inputs":[${x}],"outputs":[{"name":"y","parameters":{"classification":3}}]}`,

@@ -1,7 +1,7 @@
 /** Reads the JSON bodies of the Open Inference Protocol's REST form, with the binary tensor extension. */
 import { AppError } from '../errors.js';
 import { DATATYPES, type Datatype, isDatatype } from './datatypes.js';
-import type { InferRequest, InferResponse, Parameters, RequestedOutput } from './infer.js';
+import { type InferRequest, type InferResponse, type Parameters, type RequestedOutput, refuseTwice } from './infer.js';
 import { readNumbers } from './json/numbers.js';
 import { eachMember, JsonScanner } from './json/scanner.js';
 import { readTensorData } from './json/tensor-data.js';
@@ -121,13 +121,9 @@ class RootReader {
     if (!json.accept(OPEN_ARRAY)) throw new AppError('invalid', `"${list}" is missing or not an array`);
     const tensors: Tensor[] = [];
     if (json.accept(CLOSE_ARRAY)) return tensors;
-    do {
-      const tensor = this.tensor(`${list}[${tensors.length}]`);
-      for (const other of tensors) {
-        if (other.name === tensor.name) throw new AppError('invalid', `input "${tensor.name}" is given twice`);
-      }
-      tensors.push(tensor);
-    } while (json.accept(COMMA));
+    do tensors.push(this.tensor(`${list}[${tensors.length}]`));
+    while (json.accept(COMMA));
+    refuseTwice(tensors, 'input');
     json.expect(CLOSE_ARRAY);
     return tensors;
   }
@@ -230,7 +226,6 @@ function readOutputs(items: unknown): RequestedOutput[] | undefined {
   items.forEach((item: unknown, i) => {
     if (!isObject(item)) throw new AppError('invalid', `outputs[${i}] is not an object`);
     const name = readName(item.name, `outputs[${i}]`);
-    if (outputs.some((other) => other.name === name)) throw new AppError('invalid', `output "${name}" is asked twice`);
     const parameters = readParameters(item.parameters, `output "${name}"`);
     for (const key of ['classification', 'shared_memory_region']) {
       if (parameters[key] !== undefined && parameters[key] !== 0) {
@@ -239,6 +234,7 @@ function readOutputs(items: unknown): RequestedOutput[] | undefined {
     }
     outputs.push({ name, parameters });
   });
+  refuseTwice(outputs, 'requested output');
   return outputs;
 }
 

@@ -56,8 +56,8 @@ describe.skipIf(process.platform !== 'linux')('several gateway processes', () =>
     expect(statuses.every((status) => status === 200)).toBe(true);
     expect(await metric('sluice_predictions_total')).toBe(200);
     expect(await metric('sluice_replicas')).toBe(1);
-    const { body } = await gateway.client.get<{ revisions: { replicas: unknown[] }[] }>('/api/v1/endpoints/add');
-    expect(body.revisions[0]?.replicas).toHaveLength(1);
+    const { body } = await gateway.client.get<object>('/api/v1/endpoints/add');
+    expect(body).toMatchObject({ revisions: [{ status: { ready: 1 } }] });
     const stats = await gateway.client.get<{ model_stats: { inference_count: number }[] }>('/v2/models/add/stats');
     expect(stats.body.model_stats[0]?.inference_count).toBeGreaterThanOrEqual(200);
   });

@@ -1,6 +1,6 @@
 /** `ModelInferRequest`: what asks for a prediction. */
 import { AppError } from '../../errors.js';
-import type { InferRequest, Parameters, RequestedOutput } from '../infer.js';
+import { type InferRequest, type Parameters, type RequestedOutput, refuseTwice } from '../infer.js';
 import { BYTES, ProtoReader } from '../protobuf/reader.js';
 import { ProtoWriter } from '../protobuf/writer.js';
 import { tensorToBytes } from '../tensor.js';
@@ -10,7 +10,6 @@ import {
   type PendingTensor,
   readTensorMessage,
   refuseSharedMemory,
-  refuseTwice,
   withElements,
   writeTensorMessage,
 } from './tensors.js';

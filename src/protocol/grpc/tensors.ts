@@ -4,6 +4,7 @@
  */
 import { AppError } from '../../errors.js';
 import { DATATYPE_BYTES, DATATYPES, type Datatype, isDatatype } from '../datatypes.js';
+import { refuseTwice } from '../infer.js';
 import { BYTES, type ProtoReader, VARINT } from '../protobuf/reader.js';
 import type { ProtoWriter } from '../protobuf/writer.js';
 import { elementCount, type Tensor, tensorFromBytes } from '../tensor.js';
@@ -87,16 +88,6 @@ export function writeTensorMessage(to: ProtoWriter, field: number, tensor: Tenso
 
 /** Elements that are worth a try to fit a message of less than 128 bytes. */
 const SMALL_CONTENTS = 16;
-
-/** Refuses two of the same name. */
-export function refuseTwice(named: readonly { readonly name: string }[], what: string): void {
-  if (named.length < 2) return;
-  const seen = new Set<string>();
-  for (const { name } of named) {
-    if (seen.has(name)) throw new AppError('invalid', `${what} "${name}" is given twice`);
-    seen.add(name);
-  }
-}
 
 const NOTHING = Buffer.alloc(0);
 

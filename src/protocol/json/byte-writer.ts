@@ -9,6 +9,8 @@ const LOWER_E = 0x65;
 const POWERS = Float64Array.from({ length: 309 }, (_, exponent) => Number(`1e${exponent}`));
 /** Room that the longest number takes. */
 const NUMBER_BYTES = 32;
+/** It has no positive counterpart in 32 bits. */
+const LEAST_32 = -(2 ** 31);
 const FIRST_BYTES = 16 * 1024;
 /** Memory beyond this is not kept for the next text. */
 const KEPT_BYTES = 1024 * 1024;
@@ -39,11 +41,11 @@ export class ByteWriter {
 
   /** A finite number as JavaScript prints it; -0 keeps its sign, which JSON knows. */
   double(value: number): void {
-    if (value === (value | 0) && (value !== 0 || 1 / value > 0)) this.integer(value);
+    if (value === (value | 0) && (value !== 0 || 1 / value > 0) && value !== LEAST_32) this.integer(value);
     else this.ascii(Object.is(value, -0) ? '-0' : `${value}`);
   }
 
-  /** An integer of at most 32 bits. */
+  /** An integer of at most 32 bits, but for the least one. */
   integer(value: number): void {
     this.room(NUMBER_BYTES);
     let rest = value;
@@ -64,10 +66,7 @@ export class ByteWriter {
       this.double(value);
       return;
     }
-    let exponent = Math.floor(Math.log10(size));
-    // the logarithm may be off by a little at a power of ten
-    if (size >= power(exponent + 1)) exponent++;
-    else if (size < power(exponent)) exponent--;
+    const exponent = exponentOf(size);
     for (let count = 7; count <= 9; count++) {
       const shift = count - 1 - exponent;
       const whole = Math.round(scale(size, shift));
@@ -94,12 +93,12 @@ export class ByteWriter {
     this.at = 0;
   }
 
-  /** whole × 10^-shift. */
+  /** whole × 10^-shift; whole has nine digits at most. */
   private decimal(whole: number, shift: number): void {
-    let digits = whole;
+    let digits = whole | 0;
     let places = shift;
-    while (digits % 10 === 0) {
-      digits /= 10;
+    for (let next = (digits / 10) | 0; next * 10 === digits; next = (digits / 10) | 0) {
+      digits = next;
       places--;
     }
     const count = digitsOf(digits);
@@ -126,11 +125,12 @@ export class ByteWriter {
     this.digits(size, digitsOf(size));
   }
 
+  /** A whole number of 31 bits at most: the engine divides those by ten without a division. */
   private digits(value: number, count: number): void {
     const { bytes } = this;
-    let rest = value;
+    let rest = value | 0;
     for (let at = this.at + count - 1; at >= this.at; at--) {
-      const next = Math.floor(rest / 10);
+      const next = (rest / 10) | 0;
       bytes[at] = ZERO + rest - next * 10;
       rest = next;
     }
@@ -140,11 +140,11 @@ export class ByteWriter {
   /** Digits with a point before the last `places` of them. */
   private pointed(value: number, count: number, places: number): void {
     const { bytes } = this;
-    let rest = value;
+    let rest = value | 0;
     let at = this.at + count;
     for (let i = 0; i < count; i++) {
       if (i === places) bytes[at--] = POINT;
-      const next = Math.floor(rest / 10);
+      const next = (rest / 10) | 0;
       bytes[at--] = ZERO + rest - next * 10;
       rest = next;
     }
@@ -165,8 +165,20 @@ function digitsOf(value: number): number {
   return count;
 }
 
-function power(exponent: number): number {
-  return exponent >= 0 ? (POWERS[exponent] as number) : 1 / (POWERS[-exponent] as number);
+const single = new Float32Array(1);
+const bits = new Uint32Array(single.buffer);
+/** Decimal exponents of powers of two: of 2^(index - 127). */
+const DECIMAL = Int32Array.from({ length: 256 }, (_, exponent) => Math.floor((exponent - 127) * Math.log10(2)));
+/** Negative powers of ten: of 10^-index. */
+const FRACTIONS = Float64Array.from({ length: 309 }, (_, exponent) => Number(`1e-${exponent}`));
+
+/** The power of ten of a positive single-precision number's first digit. */
+function exponentOf(size: number): number {
+  single[0] = size;
+  const least = DECIMAL[(bits[0] as number) >>> 23] as number;
+  const next = least + 1;
+  // within one power of two there is one power of ten at most
+  return size >= ((next >= 0 ? POWERS[next] : FRACTIONS[-next]) as number) ? next : least;
 }
 
 /** value × 10^by, as exactly as one step allows. */
