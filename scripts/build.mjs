@@ -24,6 +24,7 @@ const ENTRIES = {
   runtime: 'src/runtimes/main.ts',
   gateway: 'src/main/run-gateway.ts',
   worker: 'src/main/run-worker.ts',
+  'payload-log': 'src/main/run-payload-log.ts',
   sluice: 'src/cli/main.ts',
   demo: 'examples/demo/main.ts',
   verify: 'verify/main.ts',

@@ -77,6 +77,12 @@ export const settingsSchema = z.object({
     .default(1000)
     .describe('Most predictions that wait for a replica of one revision; more are answered 429.'),
   SLUICE_MAX_CONNECTIONS: count.default(4096).describe('Most open client connections of one gateway.'),
+  SLUICE_PAYLOAD_LOG_BUFFER_MB: positive
+    .max(16_384)
+    .default(32)
+    .describe(
+      'Most memory that recorded requests and answers take until they are written, of all gateway processes together, in MiB.',
+    ),
   SLUICE_SPARES: count.default(1).describe('Warm model servers kept ready to take a model over.'),
   SLUICE_ADVERTISE_URL: z
     .url({ protocol: /^https?$/ })
@@ -162,6 +168,8 @@ export interface Config {
     readonly queueLimit: number;
     readonly webhooksToPrivate: boolean;
   };
+  /** Memory for recorded requests and answers that are not written yet. */
+  readonly payloadLogBufferBytes: number;
   readonly spares: number;
   /** Folder with TensorFlow's library; undefined: wherever one is found. */
   readonly tensorflowDir: string | undefined;
@@ -229,6 +237,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       queueLimit: set.SLUICE_ASYNC_QUEUE_LIMIT,
       webhooksToPrivate: set.SLUICE_WEBHOOK_PRIVATE === 'true',
     },
+    payloadLogBufferBytes: mib(set.SLUICE_PAYLOAD_LOG_BUFFER_MB),
     spares: set.SLUICE_SPARES,
     tensorflowDir: set.SLUICE_TENSORFLOW_DIR === undefined ? undefined : folder(set.SLUICE_TENSORFLOW_DIR),
     training: {

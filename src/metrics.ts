@@ -1,6 +1,7 @@
 /** What the gateway measures, as a typed record made once and passed in. Names and labels are documented in docs/metrics.md. */
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { CellCounter, CellHistogram } from './metric-cells.js';
+import { type CacheReading, createResponseCacheMetrics, type ResponseCacheMetrics } from './response-cache-metrics.js';
 
 /** Seconds. From a tenth of a millisecond, where small models answer, to the time limit of large ones. */
 const LATENCY_BUCKETS = [
@@ -8,6 +9,7 @@ const LATENCY_BUCKETS = [
 ];
 
 export interface GatewayMetrics {
+  readonly responseCache: ResponseCacheMetrics;
   /** All of them in the Prometheus text format. */
   print(): Promise<PrintedMetrics>;
   /** The same in data, which several processes can be added up from. */
@@ -21,6 +23,10 @@ export interface GatewayMetrics {
   readonly replicas: Gauge<'endpoint' | 'revision' | 'state'>;
   readonly inFlight: Gauge<'endpoint' | 'revision'>;
   readonly waiting: Gauge<'endpoint' | 'revision'>;
+  /** Records of the payload log that its sink took. */
+  readonly payloadLogWritten: Counter<'endpoint'>;
+  /** Records of the payload log that nobody has, by reason: buffer_full, too_large, sink_failed, stopped. */
+  readonly payloadLogDropped: Counter<'endpoint' | 'reason'>;
   /**
    * Of starts that requests waited for. Phases: wait (from the first request that found no replica to the replica's
    * readiness), and what that was made of: fetch, process, library, load, warmup.
@@ -44,16 +50,20 @@ export interface FleetReading {
   readonly waiting: number;
 }
 
-/** `readFleet` is called at each scrape. */
-export function createGatewayMetrics(
-  readFleet: () => readonly FleetReading[] | Promise<readonly FleetReading[]>,
-): GatewayMetrics {
+/** What is read anew at each scrape. */
+export interface MetricReaders {
+  fleet(): readonly FleetReading[] | Promise<readonly FleetReading[]>;
+  responseCaches(): Iterable<CacheReading>;
+}
+
+export function createGatewayMetrics(read: MetricReaders): GatewayMetrics {
   const registry = new Registry();
   // its default of 10 ms wakes an idle process a hundred times a second
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
   const registers = [registry];
   const of = ['endpoint', 'revision'] as const;
   return {
+    responseCache: createResponseCacheMetrics(registry, read.responseCaches),
     print: () => printed(registry),
     json: () => registry.getMetricsAsJSON(),
     predictions: new CellCounter({
@@ -79,7 +89,7 @@ export function createGatewayMetrics(
       labelNames: [...of, 'state'],
       registers,
       async collect() {
-        const readings = await readFleet();
+        const readings = await read.fleet();
         this.reset();
         for (const { endpoint, revision, ready, starting } of readings) {
           this.set({ endpoint, revision, state: 'ready' }, ready);
@@ -93,7 +103,7 @@ export function createGatewayMetrics(
       labelNames: [...of],
       registers,
       async collect() {
-        const readings = await readFleet();
+        const readings = await read.fleet();
         this.reset();
         for (const { endpoint, revision, busy } of readings) this.set({ endpoint, revision }, busy);
       },
@@ -104,10 +114,22 @@ export function createGatewayMetrics(
       labelNames: [...of],
       registers,
       async collect() {
-        const readings = await readFleet();
+        const readings = await read.fleet();
         this.reset();
         for (const { endpoint, revision, waiting } of readings) this.set({ endpoint, revision }, waiting);
       },
+    }),
+    payloadLogWritten: new Counter({
+      name: 'sluice_payload_log_written_total',
+      help: 'Requests and answers that were recorded.',
+      labelNames: ['endpoint'],
+      registers,
+    }),
+    payloadLogDropped: new Counter({
+      name: 'sluice_payload_log_dropped_total',
+      help: 'Requests and answers of the sample that were not recorded.',
+      labelNames: ['endpoint', 'reason'],
+      registers,
     }),
     coldStart: new Histogram({
       name: 'sluice_cold_start_seconds',

@@ -1,15 +1,29 @@
 /** npm run verify: the long checks. Without a name it lists them; with one it runs that one and prints its figures. */
 
 import { batch } from './batch/verify.js';
+import { clients } from './clients/verify.js';
 import { demo } from './demo/verify.js';
 import { engines } from './engines/verify.js';
 import { faults } from './faults/verify.js';
 import { h2spec } from './h2spec/verify.js';
 import { kpa } from './kpa/verify.js';
+import { magika } from './magika/verify.js';
+import { onnxSuite } from './onnx-suite/verify.js';
 import { splits } from './splits/verify.js';
 import type { Verification } from './verification.js';
 
-const VERIFICATIONS: readonly Verification[] = [batch, demo, engines, faults, h2spec, kpa, splits];
+const VERIFICATIONS: readonly Verification[] = [
+  batch,
+  clients,
+  demo,
+  engines,
+  faults,
+  h2spec,
+  kpa,
+  magika,
+  onnxSuite,
+  splits,
+];
 
 async function main([name, ...args]: string[]): Promise<number> {
   if (name === undefined || name === '--help') {

@@ -71,6 +71,7 @@ export interface Revision {
     readonly busy?: number;
     readonly waiting?: number;
     readonly message?: string;
+    readonly replicas?: readonly { readonly device?: string; readonly notes?: readonly string[] }[];
   };
   readonly stats1m?: {
     readonly requests: number;
@@ -108,6 +109,9 @@ export interface Endpoint extends EndpointSummary {
   readonly scaling: Readonly<Record<string, unknown>>;
   readonly routing: Readonly<Record<string, unknown>>;
   readonly policy: Policy;
+  readonly runtime: Readonly<Record<string, unknown>>;
+  readonly payloadLog: Readonly<Record<string, unknown>> | null;
+  readonly responseCache: Readonly<Record<string, unknown>>;
   readonly generation: number;
   readonly revisions: readonly Revision[];
   readonly rollout: string | null;

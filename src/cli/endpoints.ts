@@ -145,6 +145,18 @@ async function show(session: Session, name: string): Promise<void> {
     ],
     'no revisions yet',
   );
+  for (const line of replicaNotes(endpoint.revisions)) session.print(line);
+}
+
+/** Where replicas compute when it is not the CPU, and what their engines have to say; the same once for a revision. */
+function replicaNotes(revisions: readonly Revision[]): string[] {
+  return revisions.flatMap(({ number: revision, status }) => {
+    const lines = (status?.replicas ?? []).flatMap(({ device = 'cpu', notes = [] }) => [
+      ...(device === 'cpu' ? [] : [`computes on ${device}`]),
+      ...notes,
+    ]);
+    return [...new Set(lines)].map((line) => `revision ${revision}: ${line}`);
+  });
 }
 
 async function remove(session: Session, name: string): Promise<void> {

@@ -13,10 +13,11 @@ export function define(command: Command, io: Io): void {
   command
     .command('install')
     .description(
-      "install an engine's library on this machine, into the cache folder: TensorFlow's, out of its Python package, with pip",
+      "install an engine's library on this machine, into the cache folder, out of Python packages, with pip: TensorFlow's, or " +
+        "ONNX Runtime's for NVIDIA's GPUs",
     )
-    .argument('<engine>', 'tensorflow')
-    .option('--version <version>', 'another version than the one that this program is verified with')
+    .argument('<engine>', 'tensorflow or onnx')
+    .option('--version <version>', 'another version than the one that this program is verified with, or comes with')
     .option('--python <path>', 'interpreter whose pip downloads it (default: SLUICE_PYTHON)')
     .option('-q, --quiet', 'print the folder and nothing else')
     .option('--cuda', "the build for NVIDIA's GPUs, several times as large")
@@ -31,8 +32,8 @@ export function define(command: Command, io: Io): void {
 }
 
 async function install(session: Session, engine: string, options: InstallOptions): Promise<void> {
-  const { installEngine } = await import('../main/engines.js');
-  const done = await installEngine({
+  const { installOnThisMachine } = await import('../main/engines.js');
+  const done = await installOnThisMachine({
     engine,
     version: options.version,
     python: options.python,
@@ -44,7 +45,9 @@ async function install(session: Session, engine: string, options: InstallOptions
   session.printEssential(done.folder, `${engine} ${done.version} ${what} in ${done.folder}`);
   session.note(
     done.used
-      ? 'model servers use it from the next start of Sluice on; one that found no TensorFlow before, at once'
+      ? engine === 'tensorflow'
+        ? 'model servers use it from the next start of Sluice on; one that found no TensorFlow before, at once'
+        : 'model servers use it from the next start of Sluice on'
       : 'model servers use another one: see `sluice engines list`',
   );
 }

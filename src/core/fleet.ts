@@ -22,6 +22,9 @@ export interface RevisionStatus {
     readonly id: string;
     readonly pid: number | null;
     readonly state: 'starting' | 'ready' | 'draining';
+    /** Where it computes and what its engine has to say of that; undefined while it is not known. */
+    readonly device?: string | undefined;
+    readonly notes?: readonly string[] | undefined;
   }[];
 }
 

@@ -5,9 +5,11 @@ import type { Signature } from '../protocol/signature.js';
 import type { BatchPlan, BatchSpec } from './batch/spec.js';
 import type { EndpointRouting, PromotionPolicy, Scaling, TrafficTarget } from './endpoints/endpoint.js';
 import type { RuntimeSettings } from './endpoints/runtime.js';
+import type { ResponseCacheSettings } from './inference/response-cache/settings.js';
 import type { Artifact, Lineage } from './models/model.js';
 import type { ServerSpec } from './models/server.js';
 import type { WorkState } from './ownership.js';
+import type { PayloadLogSettings } from './payload-log/settings.js';
 import type { StoredRequest } from './predictions/spec.js';
 import type { GateResult, PromotionState } from './promotions/promotion.js';
 import type { RolloutPlan, RolloutState } from './rollouts/rollout.js';
@@ -101,6 +103,9 @@ export interface Schema {
     routing: Json<EndpointRouting>;
     policy: Json<PromotionPolicy>;
     runtime: Json<RuntimeSettings>;
+    /** Null where nothing is recorded. */
+    payload_log: MaybeJson<PayloadLogSettings>;
+    response_cache: ColumnType<Partial<ResponseCacheSettings>, string | undefined, string>;
     /** Unloaded by hand: it keeps everything and answers nothing. */
     suspended: ColumnType<boolean, boolean | undefined, boolean>;
     traffic: Json<TrafficTarget[]>;

@@ -4,6 +4,8 @@ import type { Selectable } from 'kysely';
 import { endpointSpecSchema, scalingSchema, trafficTargetSchema } from '../core/endpoints/endpoint.js';
 import { DEFAULT_RUNTIME, runtimeSchema } from '../core/endpoints/runtime.js';
 import type { RevisionStatus } from '../core/fleet.js';
+import { DEFAULT_RESPONSE_CACHE, responseCacheSchema } from '../core/inference/response-cache/settings.js';
+import { payloadLogSchema } from '../core/payload-log/settings.js';
 import { type ArmStats, NO_STATS, quantile } from '../core/rollouts/analysis.js';
 import type { Schema } from '../core/schema.js';
 import { component, time } from './openapi.js';
@@ -33,7 +35,16 @@ const statusSchema = z
     message: z.string(),
     failing: z.boolean(),
     replicas: z.array(
-      z.object({ id: z.string(), pid: z.number().int().nullable(), state: z.enum(['starting', 'ready', 'draining']) }),
+      z.object({
+        id: z.string(),
+        pid: z.number().int().nullable(),
+        state: z.enum(['starting', 'ready', 'draining']),
+        device: z.string().optional().describe('Where it computes, such as cpu or cuda:0, once it is known.'),
+        notes: z
+          .array(z.string())
+          .optional()
+          .describe('What its engine has to say, above all why it computes elsewhere than where it was wanted.'),
+      }),
     ),
   })
   .openapi('RevisionStatus');
@@ -61,6 +72,8 @@ export const endpointSummarySchema = z
     routing: endpointSpecSchema.shape.routing,
     policy: endpointSpecSchema.shape.policy,
     runtime: runtimeSchema,
+    payloadLog: payloadLogSchema.nullable().describe('Null where nothing is recorded.'),
+    responseCache: responseCacheSchema,
     suspended: z.boolean().describe('Unloaded by hand: it answers nothing until it is loaded again.'),
     traffic: z.array(targetSchema),
     generation: z.number().int().describe('Counts the changes of traffic.'),
@@ -86,6 +99,8 @@ export function endpointSummaryView(row: Selectable<Schema['endpoints']>) {
     routing: row.routing,
     policy: row.policy,
     runtime: { ...DEFAULT_RUNTIME, ...row.runtime },
+    payloadLog: row.payload_log,
+    responseCache: { ...DEFAULT_RESPONSE_CACHE, ...row.response_cache },
     suspended: row.suspended,
     traffic: row.traffic,
     generation: row.generation,
@@ -122,6 +137,10 @@ export function statsView(stats: ArmStats): z.infer<typeof statsSchema> {
 
 function statusView(status: RevisionStatus): z.infer<typeof statusSchema> {
   const { ready, starting, busy, waiting, message, failing } = status;
-  const replicas = status.replicas.map(({ id, pid, state }) => ({ id, pid, state }));
+  const replicas = status.replicas.map(({ id, pid, state, device, notes }) => ({
+    ...{ id, pid, state },
+    ...(device === undefined ? {} : { device }),
+    ...(notes === undefined || notes.length === 0 ? {} : { notes: [...notes] }),
+  }));
   return { ready, starting, busy, waiting, message, failing, replicas };
 }

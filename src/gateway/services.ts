@@ -2,9 +2,11 @@ import type { Clock } from '../clock.js';
 import type { KeyTable } from '../core/access/store.js';
 import type { Blobs } from '../core/blobs.js';
 import type { Fleet, Sandbox } from '../core/fleet.js';
+import type { ResponseCaches } from '../core/inference/response-cache/response-caches.js';
 import type { RoutingTable } from '../core/inference/routing-table.js';
 import type { Statistics } from '../core/inference/statistics.js';
 import type { Enqueue } from '../core/jobs.js';
+import type { PayloadLog } from '../core/payload-log/payload-log.js';
 import type { Db } from '../core/schema.js';
 import type { Log } from '../log.js';
 import type { GatewayMetrics, PrintedMetrics } from '../metrics.js';
@@ -39,6 +41,8 @@ export interface Services {
   readonly routing: RoutingTable;
   readonly statistics: Statistics;
   readonly metrics: GatewayMetrics;
+  readonly caches: ResponseCaches;
+  readonly payloadLog: PayloadLog;
   /** The metrics of this process, and of those that share its work. */
   printMetrics(): Promise<PrintedMetrics>;
   readonly notifications: Notifications;

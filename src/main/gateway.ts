@@ -6,6 +6,7 @@ import type { Config } from '../config.js';
 import { ensureAdminKey, KeyTable } from '../core/access/store.js';
 import type { Fleet } from '../core/fleet.js';
 import { newId } from '../core/id.js';
+import { ResponseCaches } from '../core/inference/response-cache/response-caches.js';
 import { RoutingTable } from '../core/inference/routing-table.js';
 import { Statistics } from '../core/inference/statistics.js';
 import { AppError, messageOf } from '../errors.js';
@@ -19,23 +20,28 @@ import { createFront } from '../gateway/http/front.js';
 import { Notifications } from '../gateway/notifications.js';
 import type { Services } from '../gateway/services.js';
 import type { Log } from '../log.js';
-import { createGatewayMetrics, type PrintedMetrics } from '../metrics.js';
+import { createGatewayMetrics, type GatewayMetrics, type PrintedMetrics } from '../metrics.js';
 import { openBlobs } from '../platform/blobs/open.js';
 import { migrate } from '../platform/db/migrate.js';
 import { openDatabase } from '../platform/db/open.js';
 import { createSandbox } from '../platform/fleet/sandbox.js';
+import { PayloadLogThread } from '../platform/payload-log/payload-log-thread.js';
 import { openQueue } from '../platform/queue/open.js';
+import { openRedisCache } from '../platform/response-cache/redis-cache.js';
 import { Announcement, reachable } from './announcement.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
 import { follow } from './follow.js';
 import { type LocalFleetOptions, openLocalFleet } from './local-fleet.js';
 import { openModelServers } from './model-servers.js';
+import { program } from './paths.js';
 
 const DATABASE_WAIT_MS = 60_000;
 const IDLE_LINE_MS = 120_000;
 /** How long a stop waits for requests in flight before it cuts them (event streams among them). */
 const CUT_MS = 5000;
+/** How long a stop waits for what is recorded to be written. */
+const RECORDS_MS = 5000;
 
 export interface Gateway {
   readonly url: string;
@@ -70,12 +76,20 @@ export async function startGateway(
     openQueue({ databaseUrl, log, ...(config.redisUrl ? { redisUrl: config.redisUrl } : {}) }),
   ]);
   const servers = await openModelServers(config, { blobs, clock, log });
-  const metrics = createGatewayMetrics(() => (shared.printMetrics ? [] : fleet.status()));
+  const metrics = createGatewayMetrics({
+    fleet: () => (shared.printMetrics ? [] : fleet.status()),
+    responseCaches: () => caches.bytes(),
+  });
+  const { redisUrl } = config;
+  const sharedCache = redisUrl === undefined ? undefined : await openRedisCache({ url: redisUrl, clock, log });
+  const caches = new ResponseCaches({ clock, metrics: metrics.responseCache, shared: sharedCache });
   const shared: GatewayFleet = openFleet({ config, servers, db, id, metrics: () => metrics, clock, log });
   const { fleet } = shared;
+  const payloadLog = openPayloadLog(config, metrics, log);
   const routing = new RoutingTable((endpointId, route) => {
     if (route && !route.suspended) fleet.sync(route);
     else fleet.forget(endpointId);
+    caches.sync(endpointId, route);
   });
   const keys = new KeyTable();
   const statistics = new Statistics(id);
@@ -94,6 +108,8 @@ export async function startGateway(
     routing,
     statistics,
     metrics,
+    caches,
+    payloadLog,
     printMetrics: () => shared.printMetrics?.() ?? metrics.print(),
     notifications,
     limits: config.limits,
@@ -128,13 +144,25 @@ export async function startGateway(
       clearInterval(flushing);
       servers.close();
       await doors.close(Math.min(config.limits.drainMs, CUT_MS));
-      await shared.close();
+      await Promise.all([shared.close(), payloadLog.close(Math.min(config.limits.drainMs, RECORDS_MS))]);
+      sharedCache?.close();
       await services.sandbox.close();
       await Promise.allSettled([statistics.flush(db, clock.now(), true), following.close()]);
       await queue.close();
       await database.close();
     },
   };
+}
+
+function openPayloadLog(config: Config, metrics: GatewayMetrics, log: Log): PayloadLogThread {
+  return new PayloadLogThread({
+    script: program('payload-log'),
+    thread: { blobsUrl: config.blobsUrl, blobs: blobsOptions(config), log: config.log },
+    bufferBytes: config.payloadLogBufferBytes / config.gatewayProcesses,
+    log,
+    onWritten: (endpoint, count) => metrics.payloadLogWritten.inc({ endpoint }, count),
+    onDropped: (endpoint, reason, count) => metrics.payloadLogDropped.inc({ endpoint, reason }, count),
+  });
 }
 
 /** Of all processes of one gateway together. */

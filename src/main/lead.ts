@@ -39,7 +39,7 @@ export async function startLead(config: Config, log: Log): Promise<Gateway> {
   const { db } = database;
   const blobs = await openBlobs(config.blobsUrl, blobsOptions(config));
   const servers = await openModelServers(config, { blobs, clock, log });
-  const metrics = createGatewayMetrics(() => local.fleet.status());
+  const metrics = createGatewayMetrics({ fleet: () => local.fleet.status(), responseCaches: () => [] });
   const local = openLocalFleet({ config, servers, db, id, metrics: () => metrics, clock, log });
   const { fleet } = local;
   const routing = new RoutingTable((endpointId, route) => {

@@ -19,6 +19,10 @@ export interface RuntimeArgs {
   /** Whether clients may load and unload although a model was given. */
   readonly allowLoad: boolean;
   readonly threads: number;
+  /** Threads of libuv's pool, as UV_THREADPOOL_SIZE set them when the process was started. */
+  readonly poolThreads: number;
+  /** Folder with ONNX Runtime's library; undefined: that of the package onnxruntime-node. */
+  readonly onnxLibrary: string | undefined;
   /** Folder with TensorFlow's library; undefined: its models cannot be loaded. */
   readonly tensorflowLibrary: string | undefined;
   /** Other options, for every load that does not say otherwise. */
@@ -39,6 +43,8 @@ export const USAGE = `usage: runtime [--socket PATH] [--http HOST:PORT] [--model
   --version VERSION    what its version is called
   --allow-load         let clients load and unload although --model was given
   --threads N          threads inside one operator (default 1)
+  --pool-threads N     inferences that can compute at once off the main thread: UV_THREADPOOL_SIZE (default 4)
+  --onnx-library PATH  folder with ONNX Runtime's library, as \`sluice engines install onnx\` makes it
   --tensorflow-library PATH  folder with TensorFlow's library, as \`sluice engines install tensorflow\` makes it
   --option NAME=VALUE  an option of the engine, in JSON or as text, such as python=/path/of/python or workers=2
   --drain-ms MS        how long requests in flight may take after SIGTERM (default 30000)
@@ -60,6 +66,8 @@ export function readArgs(argv: readonly string[]): RuntimeArgs {
     model: values.model,
     allowLoad: values['allow-load'] ?? values.model === undefined,
     threads: readInteger('--threads', values.threads ?? '1', 1, 1024),
+    poolThreads: readInteger('--pool-threads', values['pool-threads'] ?? '4', 1, 1024),
+    onnxLibrary: values['onnx-library'],
     tensorflowLibrary: values['tensorflow-library'],
     options: readOptions(values.option ?? []),
     drainMs: readInteger('--drain-ms', values['drain-ms'] ?? '30000', 0, 3_600_000),
@@ -82,6 +90,8 @@ function parse(argv: readonly string[]) {
         model: text,
         'allow-load': { type: 'boolean' },
         threads: text,
+        'pool-threads': text,
+        'onnx-library': text,
         'tensorflow-library': text,
         option: { type: 'string', multiple: true },
         'drain-ms': text,

@@ -76,5 +76,5 @@ export interface EngineKind {
 /** A kind that a spare can rehearse with before anybody asks for a model. */
 export interface RehearsableKind extends EngineKind {
   /** An engine with a tiny model of its own, wherever it is pointed at: input `x`, FP32, shape [1]. */
-  createSample(): Engine;
+  createSample(defaults: EngineOptions): Engine;
 }

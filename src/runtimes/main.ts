@@ -27,6 +27,8 @@ async function main(): Promise<void> {
   const defaults: EngineOptions = {
     intraOpNumThreads: args.threads,
     libraryPath: args.tensorflowLibrary,
+    onnxLibrary: args.onnxLibrary,
+    poolThreads: args.poolThreads,
     ...args.options,
   };
   const server = new ModelServer({
@@ -56,7 +58,7 @@ async function main(): Promise<void> {
   const kind = await findEngine(args.engine);
   await kind.importLibrary(defaults);
   // a load that came meanwhile is a cold start under way: it gets the processor, and warms up by itself
-  if (kind === onnx && (await stillUnused(server))) await rehearse(onnx);
+  if (kind === onnx && (await stillUnused(server))) await rehearse(onnx, defaults);
   if (await stillUnused(server)) await server.metrics.prepare();
   else setTimeout(() => void server.metrics.prepare(), METRICS_DELAY_MS).unref();
   tell({ kind: 'ready', loadMs: performance.now() - started });

@@ -31,8 +31,10 @@ export interface LoadedModel {
   readonly metrics: ModelMetrics;
 }
 
-/** What a load took, in milliseconds. */
+/** What a load found out, and what it took, in milliseconds. */
 export interface LoadReport {
+  readonly device: string;
+  readonly notes: readonly string[];
   /** Of the engine's library, which a spare has loaded before. */
   readonly libraryMs: number;
   readonly loadMs: number;
@@ -136,14 +138,17 @@ export class Models {
       await engine.unload();
       throw error;
     }
+    const { device, notes } = loaded;
     const report = {
+      device,
+      notes,
       libraryMs: importedAt - began,
       loadMs: loadedAt - importedAt,
       warmUpMs: performance.now() - loadedAt,
     };
     const metrics = this.metrics.model(name);
     metrics.load(report.loadMs / 1000);
-    log.info('model loaded', { ...report, device: loaded.device, notes: loaded.notes });
+    log.info('model loaded', { ...report });
     const statistics = new StatisticsOfModel();
     const batcher = new Batcher({
       engine,

@@ -1,6 +1,6 @@
 import { createLog } from '../log.js';
 import { JSON_HEADERS } from '../protocol/codecs/codec.js';
-import type { RehearsableKind } from './engine.js';
+import type { EngineOptions, RehearsableKind } from './engine.js';
 import type { RuntimeResponse } from './message.js';
 import { ModelServer } from './server.js';
 
@@ -12,13 +12,13 @@ const TIMES = 3;
  * Loads a tiny model and answers a few requests in a server of its own, so that a spare's first load and inference find
  * the library's first session, and the code of the whole way, already paid for.
  */
-export async function rehearse(kind: RehearsableKind): Promise<void> {
+export async function rehearse(kind: RehearsableKind, defaults: EngineOptions): Promise<void> {
   const server = new ModelServer({
     name: NAME,
     version: '',
-    findEngine: async () => ({ ...kind, create: () => kind.createSample() }),
+    findEngine: async () => ({ ...kind, create: kind.createSample }),
     framework: NAME,
-    defaults: {},
+    defaults,
     allowLoad: true,
     log: createLog({ level: 'silent', format: 'json' }),
   });

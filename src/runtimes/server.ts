@@ -115,7 +115,8 @@ export class ModelServer {
         this.refuseUnlessLoadable();
         const last = this.models.sourceOf(route.model);
         const report = await this.models.load(readSource(route.model, request.body, this.options.framework, last));
-        return json({ library_ms: report.libraryMs, load_ms: report.loadMs, warm_up_ms: report.warmUpMs });
+        const { libraryMs, loadMs, warmUpMs, device, notes } = report;
+        return json({ library_ms: libraryMs, load_ms: loadMs, warm_up_ms: warmUpMs, device, notes });
       }
       case 'unload':
         this.refuseUnlessLoadable();

@@ -1,6 +1,9 @@
+import { createServer } from 'node:net';
 import { sql } from 'kysely';
 import pg from 'pg';
 import { expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.js';
+import { listen } from '../../src/platform/db/listen.js';
 import { openDatabase } from '../../src/platform/db/open.js';
 import { freshDatabase } from '../support/postgres.js';
 import { quietLog } from '../support/quiet-log.js';
@@ -23,5 +26,23 @@ test('a connection that breaks within a transaction fails the transaction and no
   } finally {
     await killer.end();
     await close();
+  }
+});
+
+test('listening ends also while it is being connected', async () => {
+  // it says nothing, but hears that the client has ended
+  const silent = createServer((socket) => void socket.resume());
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const address = silent.address();
+  const port = typeof address === 'object' && address ? address.port : 0;
+  try {
+    const connected = new Promise((resolve) => silent.once('connection', resolve));
+    const handlers = { onNotify: () => {}, onConnect: () => {} };
+    const url = `postgres://u:p@127.0.0.1:${port}/d`;
+    const listener = listen(url, ['a'], handlers, { clock: systemClock, log: quietLog });
+    await connected;
+    await listener.close();
+  } finally {
+    silent.close();
   }
 });

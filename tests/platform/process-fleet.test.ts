@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ManualClock } from '../../src/clock.js';
+import { DEFAULT_RUNTIME } from '../../src/core/endpoints/runtime.js';
 import type { Fleet } from '../../src/core/fleet.js';
 import { ask } from '../../src/core/inference/forward.js';
 import type { Lease, LeaseWaiter, Waiting } from '../../src/core/inference/pool.js';
@@ -97,6 +98,21 @@ describe('a cold start', () => {
     expect(Object.keys(await answers(fleet, revision, 1))[0]).toContain('does not start');
     expect(fleet.status()).toMatchObject([{ ready: 0, starting: 0, failing: true }]);
   });
+});
+
+test('an endpoint’s runtime settings reach the engine, and what the engine has to say of them comes back', async () => {
+  const { fleet } = bench();
+  const runtime = { ...DEFAULT_RUNTIME, instances: 2, options: { executionProviders: ['coreml', 'cpu'] } };
+  const revision = { ...revisionOf('add.onnx', { minReplicas: 1, maxReplicas: 1 }), runtime };
+  fleet.sync(endpointOf(revision));
+  await eventually(() => pids(fleet).length === 1, 20_000);
+  expect(fleet.status()[0]?.replicas).toMatchObject([
+    { device: 'cpu', notes: [expect.stringContaining('Core ML was wanted')] },
+  ]);
+  const picky = { ...revisionOf('add.onnx'), key: 'picky/1', runtime: { ...DEFAULT_RUNTIME, device: 'gpu' as const } };
+  const options = { executionProviders: ['coreml'] };
+  const refused = await answers(fleet, { ...picky, runtime: { ...picky.runtime, options } }, 1);
+  expect(Object.keys(refused)[0]).toMatch(/does not start: the model is to compute with Core ML, but/);
 });
 
 test('a replica never has more in flight than its concurrency, and every slot is used', async () => {

@@ -143,7 +143,10 @@ describe('a model server', () => {
     };
     expect(await load([{ rows: 4 }, JSON.parse(digits)])).toEqual([
       200,
-      { library_ms: expect.any(Number), load_ms: expect.any(Number), warm_up_ms: expect.any(Number) },
+      {
+        ...{ library_ms: expect.any(Number), load_ms: expect.any(Number), warm_up_ms: expect.any(Number) },
+        ...{ device: 'cpu', notes: [] },
+      },
     ]);
     const wrong = { inputs: [{ name: 'X', datatype: 'FP32', shape: [1, 1], data: [1] }] };
     expect(await load([{ rows: 1 }, wrong])).toEqual([

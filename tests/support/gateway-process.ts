@@ -31,6 +31,8 @@ export interface ServeOptions {
   readonly scaling?: Readonly<Record<string, number>>;
   readonly routing?: Readonly<Record<string, string>>;
   readonly runtime?: Readonly<Record<string, unknown>>;
+  readonly payloadLog?: Readonly<Record<string, unknown>>;
+  readonly responseCache?: Readonly<Record<string, unknown>>;
 }
 
 export interface GatewayProcess {

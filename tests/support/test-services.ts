@@ -7,9 +7,11 @@ import { afterAll } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import { createKey, KeyTable } from '../../src/core/access/store.js';
 import type { RevisionStatus } from '../../src/core/fleet.js';
+import { ResponseCaches } from '../../src/core/inference/response-cache/response-caches.js';
 import { RoutingTable } from '../../src/core/inference/routing-table.js';
 import { Statistics } from '../../src/core/inference/statistics.js';
 import type { Enqueue } from '../../src/core/jobs.js';
+import { NO_PAYLOAD_LOG } from '../../src/core/payload-log/payload-log.js';
 import type { Db } from '../../src/core/schema.js';
 import { createApp } from '../../src/gateway/app.js';
 import { Notifications } from '../../src/gateway/notifications.js';
@@ -116,8 +118,13 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
     log,
     keys: table,
     clock: systemClock,
+    payloadLog: NO_PAYLOAD_LOG,
     statistics: new Statistics('test'),
-    metrics: createGatewayMetrics(() => gateway.statuses),
+    metrics: createGatewayMetrics({ fleet: () => gateway.statuses, responseCaches: () => [] }),
+    caches: new ResponseCaches({
+      clock: systemClock,
+      metrics: createGatewayMetrics({ fleet: () => [], responseCaches: () => [] }).responseCache,
+    }),
     printMetrics: () => services.metrics.print(),
     fleet: {
       sync: () => {},

@@ -41,6 +41,7 @@ const SCALING: Fields = {
   scaleDownDelaySec: leaf,
   scaleToZeroGraceSec: leaf,
   queueTimeoutSec: leaf,
+  maxQueueDelayMs: leaf,
   threads: leaf,
 };
 
@@ -51,6 +52,24 @@ const RUNTIME: Fields = {
   warmup: leaf,
   options: leaf,
 };
+
+const PAYLOAD_LOG: Fields = {
+  rate: leaf,
+  mode: leaf,
+  metadataHeaders: leaf,
+  maxBodyBytes: leaf,
+  sink: {
+    kind: leaf,
+    url: leaf,
+    batch: { maxEvents: leaf, maxDelayMs: leaf },
+    prefix: leaf,
+    format: leaf,
+    intervalSec: leaf,
+    maxFileBytes: leaf,
+  },
+};
+
+const RESPONSE_CACHE: Fields = { enabled: leaf, ttlSec: leaf, maxBytes: leaf, maxEntryBytes: leaf };
 
 export const KINDS = ['Dataset', 'Model', 'Endpoint', 'Key', 'Job'] as const;
 export type Kind = (typeof KINDS)[number];
@@ -66,6 +85,8 @@ export const SPEC_FIELDS: Readonly<Record<Kind, Fields>> = {
     routing: { stickyHeader: leaf },
     policy: { auto: leaf, gates: GATE, rollout: ROLLOUT },
     runtime: RUNTIME,
+    payloadLog: PAYLOAD_LOG,
+    responseCache: RESPONSE_CACHE,
     version: leaf,
   },
   Key: { role: leaf, expiresAt: leaf },

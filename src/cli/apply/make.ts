@@ -140,8 +140,8 @@ async function makeJob(session: Session, { name, spec, where, folder }: Resource
   return { action: answer.status === 200 ? 'unchanged' : 'created', detail: `${id} ${state}`, result: answer.body };
 }
 
-function settingsOf({ model, access, scaling, routing, policy }: Endpoint) {
-  return { model, access, scaling, routing, policy };
+function settingsOf({ model, access, scaling, routing, policy, runtime, payloadLog, responseCache }: Endpoint) {
+  return { model, access, scaling, routing, policy, runtime, payloadLog, responseCache };
 }
 
 /** JSON with sorted names: equal values are equal text. */

@@ -1,5 +1,7 @@
 /** What an endpoint is made of. The schemas validate the API and the YAML, fill in the defaults, and document both. */
 import { z } from 'zod';
+import { responseCacheSchema } from '../inference/response-cache/settings.js';
+import { payloadLogSchema } from '../payload-log/settings.js';
 import { gateSchema } from '../promotions/gate.js';
 import { rolloutPlanSchema } from '../rollouts/rollout.js';
 import { NAME } from '../training/spec.js';
@@ -103,6 +105,8 @@ export const endpointSpecSchema = z
     routing: routingSchema.prefault({}),
     policy: policySchema.prefault({}),
     runtime: runtimeSchema.prefault({}),
+    payloadLog: payloadLogSchema.nullable().default(null).describe('Records requests and answers; null records none.'),
+    responseCache: responseCacheSchema.prefault({}),
   })
   .strict();
 

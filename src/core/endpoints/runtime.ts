@@ -40,7 +40,9 @@ export const runtimeSchema = z
       .min(1)
       .max(64)
       .default(1)
-      .describe('Copies of the model in each replica that compute at the same time; each takes its memory.'),
+      .describe(
+        'Inferences that compute at the same time in each replica; what an engine cannot share takes its memory as often.',
+      ),
     device: z
       .enum(['auto', 'cpu', 'gpu'])
       .default('auto')

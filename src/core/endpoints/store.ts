@@ -33,6 +33,8 @@ export async function createEndpointIn(tx: Db, project: string, spec: EndpointSp
       routing: JSON.stringify(spec.routing),
       policy: JSON.stringify(spec.policy),
       runtime: JSON.stringify(spec.runtime),
+      payload_log: spec.payloadLog && JSON.stringify(spec.payloadLog),
+      response_cache: JSON.stringify(spec.responseCache),
       traffic: '[]',
       generation: 0,
       last_revision: 0,
@@ -72,6 +74,8 @@ export async function updateEndpoint(db: Db, project: string, spec: EndpointSpec
         routing: JSON.stringify(spec.routing),
         policy: JSON.stringify(spec.policy),
         runtime: JSON.stringify(spec.runtime),
+        payload_log: spec.payloadLog && JSON.stringify(spec.payloadLog),
+        response_cache: JSON.stringify(spec.responseCache),
       })
       .where('id', '=', endpoint.id)
       .execute();

@@ -43,6 +43,8 @@ export interface ReplyHead {
   readonly worked: boolean;
   /** How long the request waited in the replica before it was worked on, in milliseconds; undefined: not at all, or unknown. */
   readonly queuedMs?: number | undefined;
+  /** No replica was asked: the answer was kept from before. */
+  readonly cached?: boolean | undefined;
 }
 
 /** Takes an answer. `onReply` comes first, or `onError` in its place; after `onEnd` or `onError` it hears nothing more. */

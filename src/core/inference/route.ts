@@ -6,6 +6,8 @@ import type { Scaling } from '../endpoints/endpoint.js';
 import type { RuntimeSettings } from '../endpoints/runtime.js';
 import type { Artifact } from '../models/model.js';
 import type { ServerSpec } from '../models/server.js';
+import type { PayloadLogSettings } from '../payload-log/settings.js';
+import type { ResponseCacheSettings } from './response-cache/settings.js';
 
 export interface RevisionRoute {
   /** Endpoint id and number: the name under which the fleet knows it. */
@@ -45,6 +47,10 @@ export interface EndpointRoute {
   readonly stickyHeader: string | undefined;
   /** Unloaded by hand: nothing is served until it is loaded again. */
   readonly suspended: boolean;
+  /** Absent where nothing is recorded. */
+  readonly payloadLog?: PayloadLogSettings | undefined;
+  /** Absent where it is off. */
+  readonly responseCache?: ResponseCacheSettings | undefined;
   readonly generation: number;
   readonly targets: readonly TargetRoute[];
   readonly revisions: ReadonlyMap<number, RevisionRoute>;

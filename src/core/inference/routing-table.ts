@@ -6,6 +6,7 @@ import type { Selectable } from 'kysely';
 import { SCALING_DEFAULTS } from '../endpoints/endpoint.js';
 import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
+import { DEFAULT_RESPONSE_CACHE } from './response-cache/settings.js';
 import type { EndpointRoute, RevisionRoute, TargetRoute } from './route.js';
 
 /** A name is looked up anew at most this often, however many ask for what is not there. */
@@ -186,6 +187,7 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
     const revision = revisions.get(target.revision);
     return revision ? [{ revision, percent: target.percent, tag: target.tag }] : [];
   });
+  const responseCache = { ...DEFAULT_RESPONSE_CACHE, ...endpoint.response_cache };
   return {
     id: endpoint.id,
     project: endpoint.project,
@@ -193,6 +195,8 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
     access: endpoint.access,
     stickyHeader: endpoint.routing.stickyHeader,
     suspended: endpoint.suspended,
+    payloadLog: endpoint.payload_log ?? undefined,
+    responseCache: responseCache.enabled ? responseCache : undefined,
     generation: endpoint.generation,
     targets,
     revisions,

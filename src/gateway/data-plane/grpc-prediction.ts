@@ -1,16 +1,15 @@
 /** A prediction that came as a message of the gRPC service, from its routing to the message that answers it. */
 import type { Exchange, ReplyHandler, ReplyHead } from '../../core/inference/forward.js';
-import { predict } from '../../core/inference/predict.js';
 import { AppError, asAppError, WIRE } from '../../errors.js';
-import { PROTOBUF_HEADERS } from '../../protocol/codecs/grpc.js';
+import { grpc, PROTOBUF_HEADERS } from '../../protocol/codecs/grpc.js';
 import { peekModelName } from '../../protocol/grpc/infer-request.js';
 import { traceParent } from '../trace.js';
 import { CLIENTS_OWN } from './client-failures.js';
 import type { RevisionMeter } from './meters.js';
 import { type Destination, type HeaderSource, type Plane, route } from './plane.js';
-import { refuseOtherProtocol } from './protocols.js';
+import { predictByMessage } from './predict-by-message.js';
 import { errorOfReply } from './reply-error.js';
-import { type Transcoded, transcode } from './transcode.js';
+import { startPrediction } from './start-prediction.js';
 
 /** Who asked. Hears of one end: `answered`, `failed`, or `begins`, pieces, and `ends`. */
 export interface GrpcAsker {
@@ -28,7 +27,6 @@ export interface GrpcAsker {
 export class GrpcPrediction implements ReplyHandler {
   private meter: RevisionMeter | undefined;
   private exchange: Exchange | undefined;
-  private transcoded: Transcoded | undefined;
   private began = 0;
   private head: ReplyHead | undefined;
   /** Of an answer that is collected. */
@@ -39,6 +37,7 @@ export class GrpcPrediction implements ReplyHandler {
     private readonly plane: Plane,
     private readonly source: HeaderSource,
     private readonly asker: GrpcAsker,
+    private readonly id: string,
   ) {}
 
   /** Sends a request where it goes; `timeoutMs`: how long its answer is of use. */
@@ -71,11 +70,11 @@ export class GrpcPrediction implements ReplyHandler {
 
   onReply(head: ReplyHead, body: Buffer): void {
     const { status, more } = head;
-    this.meter?.record(performance.now() - this.began, status);
+    this.meter?.record(performance.now() - this.began, status, head.cached);
     this.head = head;
     const bytes = Number(head.headers['content-length'] ?? Number.NaN);
     if (!more) this.whole(body);
-    else if (status === 200 && !this.transcoded && this.asker.begins && this.meter && bytes >= 0) {
+    else if (status === 200 && this.asker.begins && this.meter && bytes >= 0) {
       this.asker.begins(bytes, this.meter);
       this.onData(body);
     } else this.chunks = [body];
@@ -98,35 +97,29 @@ export class GrpcPrediction implements ReplyHandler {
     this.asker.failed(error);
   }
 
-  private send({ revision }: Destination, message: Buffer, timeoutMs: number): void {
+  private send({ endpoint, revision }: Destination, message: Buffer, timeoutMs: number): void {
     if (this.cancelled) return;
-    if (revision.server) {
-      refuseOtherProtocol(revision.server, 'infer');
-      this.transcoded = transcode(message);
-    }
-    const meter = this.plane.meterOf(revision);
+    const { plane, source, id } = this;
+    const meter = plane.meterOf(revision);
     this.meter = meter;
-    const { headers = PROTOBUF_HEADERS, body = message } = this.transcoded ?? {};
-    const path = this.transcoded ? meter.paths.infer : meter.paths.protobuf;
-    const trace = traceParent(this.source.header('traceparent'));
+    const trace = traceParent(source.header('traceparent'));
     this.began = performance.now();
-    const call = { method: 'POST', path, headers, body, trace };
-    const options = { timeoutMs, idempotent: this.source.header('sluice-idempotent') !== 'false' };
-    this.exchange = predict(this.plane.services.fleet, { revision, call }, options, this);
+    const call = { method: 'POST', path: meter.paths.protobuf, headers: PROTOBUF_HEADERS, body: message, trace };
+    const options = { timeoutMs, idempotent: source.header('sluice-idempotent') !== 'false' };
+    const direct = (heard: ReplyHandler) => predictByMessage(plane, { revision, message, trace }, options, heard);
+    this.exchange = startPrediction(
+      plane,
+      { id, endpoint, revision, call, source, codec: grpc },
+      options,
+      this,
+      direct,
+    );
   }
 
   private whole(body: Buffer): void {
-    const { head, meter, transcoded } = this;
+    const { head, meter } = this;
     if (!head || !meter) return;
-    if (head.status !== 200) {
-      this.asker.failed(errorOfReply(head, body));
-      return;
-    }
-    try {
-      const message = transcoded ? transcoded.answer({ ...head, body }) : [body];
-      this.asker.answered(message, meter);
-    } catch (error) {
-      this.asker.failed(asAppError(error));
-    }
+    if (head.status === 200) this.asker.answered([body], meter);
+    else this.asker.failed(errorOfReply(head, body));
   }
 }

@@ -15,6 +15,8 @@ export class StreamInfer implements CallReceiver {
   private readonly began = performance.now();
   private readonly elements = new Set<Element>();
   private readonly deadline: NodeJS.Timeout | undefined;
+  /** Requests that came. */
+  private count = 0;
   private ended = false;
   private full = false;
 
@@ -28,7 +30,7 @@ export class StreamInfer implements CallReceiver {
   }
 
   message(bytes: Buffer): void {
-    const element = new Element(this.plane, this.call, () => this.flush());
+    const element = new Element(this.plane, this.call, `${this.call.requestId}/${this.count++}`, () => this.flush());
     this.elements.add(element);
     if (this.elements.size >= MAX_IN_FLIGHT) this.call.pause();
     const { predictTimeoutMs } = this.plane.services.limits;
@@ -84,9 +86,10 @@ class Element implements GrpcAsker {
   constructor(
     plane: Plane,
     call: GrpcCall,
+    id: string,
     private readonly onAnswer: () => void,
   ) {
-    this.prediction = new GrpcPrediction(plane, call, this);
+    this.prediction = new GrpcPrediction(plane, call, this, id);
   }
 
   begin(message: Buffer, timeoutMs: number): void {

@@ -16,7 +16,7 @@ export class UnaryInfer implements CallReceiver, GrpcAsker {
     private readonly plane: Plane,
     private readonly call: GrpcCall,
   ) {
-    this.prediction = new GrpcPrediction(plane, call, this);
+    this.prediction = new GrpcPrediction(plane, call, this, call.requestId ?? '');
   }
 
   message(bytes: Buffer): void {

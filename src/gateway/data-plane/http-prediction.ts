@@ -1,7 +1,9 @@
 /** A prediction over HTTP, from its routing to the last byte of its answer. */
 import type { BodyStream, Exchange, ReplyHandler, ReplyHead } from '../../core/inference/forward.js';
-import { predict } from '../../core/inference/predict.js';
 import { AppError, messageOf, WIRE } from '../../errors.js';
+import type { InferCodec } from '../../protocol/codecs/codec.js';
+import { v1 } from '../../protocol/codecs/v1.js';
+import { v2 } from '../../protocol/codecs/v2.js';
 import { type AnswerBody, answerBody } from '../http/answer-body.js';
 import { limited, timed, tooLarge, unpacked } from '../http/body.js';
 import { answerCoding, type Coding, encodeBody, requestCoding } from '../http/content-coding.js';
@@ -17,6 +19,7 @@ import type { RevisionMeter } from './meters.js';
 import type { Dialect, InferPath, Verb } from './paths.js';
 import { type Destination, type Plane, route } from './plane.js';
 import { refuseOtherProtocol } from './protocols.js';
+import { startPrediction } from './start-prediction.js';
 
 /** Takes a prediction over; the exchange is answered, whatever happens. */
 export function predictOverHttp(plane: Plane, exchange: HttpExchange, path: InferPath, id: string): void {
@@ -90,7 +93,7 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
   onReply(head: ReplyHead, body: Buffer): void {
     const { status, more } = head;
     const { exchange, meter } = this;
-    meter?.record(performance.now() - this.began, status);
+    meter?.record(performance.now() - this.began, status, head.cached);
     const headers = meter?.headersOf(head.headers) ?? head.headers;
     // what a replica still works on is for the client to see as it comes
     const packable = !more || head.worked;
@@ -153,7 +156,7 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
     const { destination, exchange, meter } = this;
     const { verb } = this.question;
     if (this.clientGone || !destination || !meter) return;
-    const { revision } = destination;
+    const { endpoint, revision } = destination;
     // a client's slow line is no fault of the revision
     this.began = performance.now();
     const call = {
@@ -168,7 +171,9 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
       timeoutMs: this.timeoutMs(),
       idempotent: exchange.header('sluice-idempotent') !== 'false',
     };
-    this.prediction = predict(this.plane.services.fleet, { revision, call }, options, this);
+    const codec = typeof verb === 'string' ? CODECS[verb] : undefined;
+    const asked = { id: this.question.id, endpoint, revision, call, source: exchange, codec };
+    this.prediction = startPrediction(this.plane, asked, options, this);
   }
 
   /** A body that comes piece by piece begins to be answered when its last piece has come. */
@@ -194,6 +199,9 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
     return asked === undefined ? predictTimeoutMs : Math.min(predictTimeoutMs, readTimeout(asked));
   }
 }
+
+/** The forms of predictions whose answers may be kept. */
+const CODECS: Readonly<Record<Verb, InferCodec | undefined>> = { infer: v2, predict: v1, explain: undefined };
 
 /** The length of an answer that comes in pieces, as far as packing it goes. */
 const LONG = Number.POSITIVE_INFINITY;

@@ -8,7 +8,8 @@ export type UpstreamVerb = Verb | 'protobuf';
 
 /** What is known and kept of a revision because every one of its answers needs it. */
 export interface RevisionMeter {
-  record(latencyMs: number, status: number): void;
+  /** `cached`: an answer that was kept from before, which says nothing of the revision now. */
+  record(latencyMs: number, status: number, cached?: boolean): void;
   /** A replica's headers with those that say which revision answered. Those of a frozen object are made once. */
   headersOf(replica: HeaderFields): HeaderFields;
   /** The headers that say which revision answered, alone. Always the same object. */
@@ -45,10 +46,10 @@ function createMeter({ metrics, statistics, clock }: Services, route: RevisionRo
   return {
     own,
     paths: pathsOf(encodeURIComponent(modelNameOf(route))),
-    record(latencyMs, status) {
+    record(latencyMs, status, cached) {
       latency.observe(latencyMs / 1000);
       byStatus[Math.floor(status / 100) - 1]?.inc();
-      counter.record(clock.now(), latencyMs, status >= 500);
+      if (cached !== true) counter.record(clock.now(), latencyMs, status >= 500);
     },
     headersOf(replica) {
       let headers = shared.get(replica);

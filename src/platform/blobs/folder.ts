@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import type { Blobs, Digest, PutOptions } from '../../core/blobs.js';
 import { AppError } from '../../errors.js';
 import { hexOf, noSuchBlob } from './digest.js';
+import { syncFolder } from './sync-folder.js';
 
 /** What a put that died left behind is removed when it is older than this. */
 const LEFTOVER_MS = 24 * 60 * 60 * 1000;
@@ -186,15 +187,6 @@ async function* untilAborted(source: AsyncIterable<Uint8Array>, signal?: AbortSi
     signal.removeEventListener('abort', abort);
     // not awaited: a source that gives nothing may not end either
     if (!ended) void Promise.resolve(iterator.return?.()).catch(() => undefined);
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

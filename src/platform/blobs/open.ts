@@ -1,8 +1,12 @@
 import { fileURLToPath } from 'node:url';
 import type { Blobs } from '../../core/blobs.js';
+import type { Files } from '../../core/files.js';
 import { AppError } from '../../errors.js';
 import { FolderBlobs } from './folder.js';
+import { FolderFiles } from './folder-files.js';
 import { S3Blobs, type S3Options } from './s3.js';
+import type { S3Location } from './s3-bucket.js';
+import { S3Files } from './s3-files.js';
 
 /** What a blob store needs besides its URL. */
 export interface BlobsOptions {
@@ -20,21 +24,29 @@ export interface BlobsOptions {
  * for until it is used, so a wrong name shows at the first use. `invalid` for any other URL.
  */
 export async function openBlobs(url: string, options: BlobsOptions): Promise<Blobs> {
-  if (url.startsWith('file://')) return FolderBlobs.open(fileURLToPath(url));
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url)) return FolderBlobs.open(url);
-  const { bucket, prefix, endpoint, region } = parseS3Url(url);
+  const folder = folderOf(url);
+  if (folder !== undefined) return FolderBlobs.open(folder);
   return new S3Blobs({
-    bucket,
-    prefix,
-    region,
+    ...s3Location(url, options),
     cacheMaxBytes: options.cacheMaxBytes ?? 20 * 1024 ** 3,
     cache: await FolderBlobs.open(options.cacheFolder),
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
   });
 }
 
-function parseS3Url(url: string): { bucket: string; prefix: string; region: string; endpoint: string | undefined } {
+/** Opens the files of the same store. */
+export function openFiles(url: string, options: BlobsOptions): Files {
+  const folder = folderOf(url);
+  if (folder !== undefined) return new FolderFiles(folder);
+  return new S3Files({ ...s3Location(url, options), cacheFolder: options.cacheFolder });
+}
+
+/** The folder that a URL names; undefined for one that names something else. */
+function folderOf(url: string): string | undefined {
+  if (url.startsWith('file://')) return fileURLToPath(url);
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(url) ? undefined : url;
+}
+
+function s3Location(url: string, { credentials }: BlobsOptions): S3Location {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed?.protocol !== 's3:' || parsed.hostname === '') {
     const form = 's3://bucket/prefix?endpoint=...&region=...';
@@ -49,10 +61,12 @@ function parseS3Url(url: string): { bucket: string; prefix: string; region: stri
     }
   }
   const path = decodeURIComponent(parsed.pathname).replace(/^\/+|\/+$/g, '');
+  const endpoint = parsed.searchParams.get('endpoint');
   return {
     bucket: parsed.hostname,
     prefix: path === '' ? '' : `${path}/`,
     region: parsed.searchParams.get('region') ?? 'us-east-1',
-    endpoint: parsed.searchParams.get('endpoint') ?? undefined,
+    ...(endpoint === null ? {} : { endpoint }),
+    ...(credentials === undefined ? {} : { credentials }),
   };
 }

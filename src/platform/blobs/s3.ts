@@ -1,32 +1,16 @@
-import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
-import type { S3Client } from '@aws-sdk/client-s3';
 import type { Blobs, Digest, PutOptions } from '../../core/blobs.js';
-import { AppError, messageOf } from '../../errors.js';
+import { AppError } from '../../errors.js';
 import { hexOf, noSuchBlob } from './digest.js';
 import type { FolderBlobs } from './folder.js';
+import { S3Bucket, type S3Location } from './s3-bucket.js';
 
-const PART_BYTES = 8 * 1024 * 1024;
 /** What `localPath` gave out so recently stays in the cache, whatever its size: a program may be about to open it. */
 const CACHE_KEEP_MS = 60 * 60 * 1000;
 const TRIM_EVERY_MS = 60 * 1000;
-/** S3 takes at most 10 000 parts. */
-const MAX_PARTS = 9_000;
 
 /** Which bucket, how to get in, and the cache on this machine. */
-export interface S3Options {
-  readonly bucket: string;
-  /** Put before every key; empty or ending in a slash. */
-  readonly prefix: string;
-  readonly region: string;
-  /** Where the server is, for anything but AWS. */
-  readonly endpoint?: string;
-  /** Without them the SDK looks where AWS programs look: profile files, the pod's or the machine's role. */
-  readonly credentials?: {
-    readonly accessKeyId: string;
-    readonly secretAccessKey: string;
-    readonly sessionToken?: string;
-  };
+export interface S3Options extends S3Location {
   /** Holds what is on its way up and what was fetched. */
   readonly cache: FolderBlobs;
   /** What was used longest ago leaves the cache when it holds more than this. */
@@ -40,12 +24,14 @@ export interface S3Options {
  * An object appears whole or not at all, as S3 does it. The SDK is loaded at the first use.
  */
 export class S3Blobs implements Blobs {
-  private connecting: Promise<{ sdk: typeof import('@aws-sdk/client-s3'); client: S3Client }> | undefined;
+  private readonly bucket: S3Bucket;
   private proven = false;
   private trimmedAt = 0;
   private readonly fetching = new Map<Digest, Promise<string>>();
 
-  constructor(private readonly options: S3Options) {}
+  constructor(private readonly options: S3Options) {
+    this.bucket = new S3Bucket(options);
+  }
 
   async put(source: AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<{ digest: Digest; bytes: number }> {
     const { cache } = this.options;
@@ -59,7 +45,7 @@ export class S3Blobs implements Blobs {
   }
 
   async open(digest: Digest): Promise<Readable> {
-    const { sdk, client } = await this.connected();
+    const { sdk, client } = await this.bucket.connected();
     const command = new sdk.GetObjectCommand({ Bucket: this.options.bucket, Key: this.keyOf(digest) });
     try {
       const { Body } = await client.send(command);
@@ -71,7 +57,7 @@ export class S3Blobs implements Blobs {
   }
 
   async stat(digest: Digest): Promise<{ bytes: number } | undefined> {
-    const { sdk, client } = await this.connected();
+    const { sdk, client } = await this.bucket.connected();
     const command = new sdk.HeadObjectCommand({ Bucket: this.options.bucket, Key: this.keyOf(digest) });
     try {
       const { ContentLength } = await client.send(command);
@@ -96,7 +82,7 @@ export class S3Blobs implements Blobs {
   }
 
   async delete(digest: Digest): Promise<void> {
-    const { sdk, client } = await this.connected();
+    const { sdk, client } = await this.bucket.connected();
     const command = new sdk.DeleteObjectCommand({ Bucket: this.options.bucket, Key: this.keyOf(digest) });
     try {
       await client.send(command);
@@ -145,32 +131,12 @@ export class S3Blobs implements Blobs {
   }
 
   private async upload(digest: Digest, bytes: number, signal: AbortSignal | undefined): Promise<void> {
-    signal?.throwIfAborted();
-    const { Upload } = await import('@aws-sdk/lib-storage');
-    const { client } = await this.connected();
-    const body = createReadStream(await this.options.cache.localPath(digest), { highWaterMark: 1024 * 1024 });
-    const upload = new Upload({
-      client,
-      params: {
-        Bucket: this.options.bucket,
-        Key: this.keyOf(digest),
-        Body: body,
-        ContentType: 'application/octet-stream',
-      },
-      partSize: Math.max(PART_BYTES, Math.ceil(bytes / MAX_PARTS)),
-      queueSize: 4,
-      leavePartsOnError: false,
-    });
-    const abort = () => void upload.abort();
-    signal?.addEventListener('abort', abort, { once: true });
+    const path = await this.options.cache.localPath(digest);
     try {
-      await upload.done();
+      await this.bucket.upload(this.keyOf(digest), { path, bytes }, signal);
     } catch (error) {
       signal?.throwIfAborted();
       throw this.explained(error, digest);
-    } finally {
-      signal?.removeEventListener('abort', abort);
-      body.destroy();
     }
   }
 
@@ -178,42 +144,7 @@ export class S3Blobs implements Blobs {
     return `${this.options.prefix}sha256/${hexOf(digest)}`;
   }
 
-  private connected() {
-    this.connecting ??= this.connect();
-    return this.connecting;
-  }
-
-  private async connect() {
-    const { region, endpoint, credentials } = this.options;
-    const sdk = await import('@aws-sdk/client-s3');
-    const client = new sdk.S3Client({
-      region,
-      // bucket names as host names need a DNS that plays along; every server understands paths
-      forcePathStyle: true,
-      maxAttempts: 4,
-      ...(endpoint === undefined ? {} : { endpoint }),
-      ...(credentials === undefined ? {} : { credentials }),
-    });
-    return { sdk, client };
-  }
-
   private explained(error: unknown, digest: Digest): AppError {
-    if (error instanceof AppError) return error;
-    const { bucket, endpoint } = this.options;
-    const name = error instanceof Error ? error.name : '';
-    const status = statusOf(error);
-    if (name === 'NoSuchKey' || name === 'NotFound') return noSuchBlob(digest);
-    const where = `bucket ${bucket}${endpoint === undefined ? '' : ` at ${endpoint}`}`;
-    const why = messageOf(error) || name;
-    if (status === 401 || status === 403) {
-      return new AppError('internal', `S3 refuses access to ${where}: ${why}`, { cause: error });
-    }
-    return new AppError('upstream_failed', `S3 failed on ${where}: ${why}`, { cause: error });
+    return this.bucket.explained(error, () => noSuchBlob(digest));
   }
-}
-
-function statusOf(error: unknown): number | undefined {
-  if (!(error instanceof Error && '$metadata' in error)) return undefined;
-  const metadata = error.$metadata as { httpStatusCode?: number };
-  return metadata.httpStatusCode;
 }

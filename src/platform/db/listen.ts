@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { Clock } from '../../clock.js';
-import { messageOf } from '../../errors.js';
+import { AppError, messageOf } from '../../errors.js';
 import type { Log } from '../../log.js';
 
 /**
@@ -15,6 +15,10 @@ export function listen(
 ): { close(): Promise<void> } {
   const stopped = new AbortController();
   let client: pg.Client | undefined;
+  const whenStopped = new Promise<never>((_resolve, reject) => {
+    stopped.signal.addEventListener('abort', () => reject(new AppError('cancelled', 'nobody listens any more')));
+  });
+  whenStopped.catch(() => {});
 
   const session = async (): Promise<void> => {
     const current = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5000, keepAlive: true });
@@ -25,7 +29,8 @@ export function listen(
     });
     current.on('notification', (message) => handlers.onNotify(message.channel, message.payload ?? ''));
     try {
-      await current.connect();
+      // a client that is ended while it connects never says so
+      await Promise.race([current.connect(), whenStopped]);
       for (const channel of channels) await current.query(`listen ${pg.escapeIdentifier(channel)}`);
       handlers.onConnect();
       await ended;

@@ -7,8 +7,10 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../config.js';
 import { AppError } from '../../errors.js';
 import { findTensorFlow } from './find-tensorflow.js';
-import { type InstallOptions, installFolder, installTensorFlow } from './install-tensorflow.js';
+import { type InstallOptions, installEngine, installFolder } from './install.js';
 import { compareVersions, listInstalled } from './installed.js';
+import { findOnnx, onnxRecipe } from './onnx.js';
+import { tensorflowRecipe } from './tensorflow.js';
 
 const base = mkdtempSync(join(tmpdir(), 'sluice-engines-'));
 afterAll(() => rmSync(base, { recursive: true, force: true }));
@@ -32,14 +34,17 @@ const env = {
 };
 
 /** Makes a wheel with these files in the folder that pip looks into. */
-function makeWheel(version: string, files: Readonly<Record<string, string>>): string {
+function makeWheel(
+  version: string,
+  files: Readonly<Record<string, string>>,
+  { name = process.platform === 'darwin' ? 'tensorflow' : 'tensorflow_cpu', info: more = '' } = {},
+): string {
   mkdirSync(wheels, { recursive: true });
-  const name = process.platform === 'darwin' ? 'tensorflow' : 'tensorflow_cpu';
   const info = `${name}-${version}.dist-info`;
   const wheel = join(wheels, `${name}-${version}-py3-none-any.whl`);
   const all = {
     ...files,
-    [`${info}/METADATA`]: `Metadata-Version: 2.1\nName: ${name}\nVersion: ${version}\n`,
+    [`${info}/METADATA`]: `Metadata-Version: 2.1\nName: ${name}\nVersion: ${version}\n${more}`,
     [`${info}/WHEEL`]: 'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n',
     [`${info}/RECORD`]: '',
   };
@@ -52,19 +57,20 @@ with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED) as archive:
   return wheel;
 }
 
-function options(version: string, changes: Partial<InstallOptions> = {}): InstallOptions {
-  return {
-    enginesFolder,
-    version,
-    cuda: false,
-    python: 'python3',
-    env,
-    onLine: (line) => lines.push(line),
-    signal: new AbortController().signal,
+function toolsOf() {
+  const onLine = (line: string) => void lines.push(line);
+  return { enginesFolder, python: 'python3', env, onLine, signal: new AbortController().signal };
+}
+
+async function install(version: string, changes: Partial<InstallOptions> = {}) {
+  return installEngine(tensorflowRecipe(version, false), {
+    ...toolsOf(),
     tryOut: async (folder) => void tried.push(readFileSync(join(folder, LIBRARY), 'utf8')),
     ...changes,
-  };
+  });
 }
+
+const folderOf = (version: string) => installFolder(enginesFolder, { engine: 'tensorflow', version, cuda: false });
 
 async function failureOf(work: Promise<unknown>): Promise<AppError> {
   const error = await work.then(
@@ -81,13 +87,13 @@ const good = {
   'tensorflow/a.py': 'x',
 };
 
-describe('installTensorFlow', () => {
+describe('the installation of TensorFlow', () => {
   it('keeps the libraries of the wheel and nothing else, once', async () => {
     makeWheel('9.1.0', good);
-    const { installed, before } = await installTensorFlow(options('9.1.0'));
+    const { installed, before } = await install('9.1.0');
     expect(before).toBe(false);
     expect(installed).toMatchObject({ version: '9.1.0', cuda: false, whole: true });
-    expect(installed.folder).toBe(installFolder(enginesFolder, '9.1.0', false));
+    expect(installed.folder).toBe(folderOf('9.1.0'));
     expect(readdirSync(join(installed.folder, 'tensorflow')).sort()).toEqual([
       'libtensorflow_cc.so.2',
       'libtensorflow_framework.so.2',
@@ -95,26 +101,26 @@ describe('installTensorFlow', () => {
     expect(tried).toEqual(['the library']);
     expect(lines[0]).toMatch(/^downloading tensorflow(-cpu)? 9\.1\.0$/);
     expect(readdirSync(enginesFolder)).toEqual(['tensorflow-9.1.0']);
-    expect(await installTensorFlow(options('9.1.0'))).toEqual({ installed, before: true });
+    expect(await install('9.1.0')).toEqual({ installed, before: true });
     expect(tried).toHaveLength(1);
   });
 
   it('installs anew what is not whole, and clears up after one that was killed', async () => {
     makeWheel('9.1.0', good);
-    const folder = installFolder(enginesFolder, '9.1.0', false);
-    await installTensorFlow(options('9.1.0'));
+    const folder = folderOf('9.1.0');
+    await install('9.1.0');
     truncateSync(join(folder, LIBRARY), 3);
     const left = join(enginesFolder, '.draft-tensorflow-9.1.0', LIBRARY);
     mkdirSync(dirname(left), { recursive: true });
     writeFileSync(left, 'half');
-    expect((await listInstalled(enginesFolder))[0]?.whole).toBe(false);
-    expect(await installTensorFlow(options('9.1.0'))).toMatchObject({ before: false, installed: { whole: true } });
+    expect((await listInstalled(enginesFolder, 'tensorflow'))[0]?.whole).toBe(false);
+    expect(await install('9.1.0')).toMatchObject({ before: false, installed: { whole: true } });
     expect(readdirSync(enginesFolder)).toEqual(['tensorflow-9.1.0']);
   });
 
   it('lets two at once install it once', async () => {
     makeWheel('9.1.0', good);
-    const both = await Promise.all([installTensorFlow(options('9.1.0')), installTensorFlow(options('9.1.0'))]);
+    const both = await Promise.all([install('9.1.0'), install('9.1.0')]);
     expect(both.map(({ before }) => before).sort()).toEqual([false, true]);
     expect(tried).toHaveLength(1);
   });
@@ -122,9 +128,9 @@ describe('installTensorFlow', () => {
   it('leaves nothing of a library that does not load here', async () => {
     makeWheel('9.1.0', good);
     const tryOut = () => Promise.reject(new AppError('unsupported', 'GLIBC_9.9 not found'));
-    const error = await failureOf(installTensorFlow(options('9.1.0', { tryOut })));
+    const error = await failureOf(install('9.1.0', { tryOut }));
     expect([error.code, error.message]).toEqual(['unsupported', 'GLIBC_9.9 not found']);
-    expect(await listInstalled(enginesFolder)).toEqual([]);
+    expect(await listInstalled(enginesFolder, 'tensorflow')).toEqual([]);
     // the download is whole, and the next try need not repeat it
     expect(readdirSync(enginesFolder)).toEqual(['.download-tensorflow-9.1.0']);
   });
@@ -139,9 +145,9 @@ describe('installTensorFlow', () => {
     const download = join(enginesFolder, '.download-tensorflow-9.2.0');
     mkdirSync(download);
     writeFileSync(join(download, wheel.split('/').at(-1) ?? ''), damaged);
-    const error = await failureOf(installTensorFlow(options('9.2.0')));
+    const error = await failureOf(install('9.2.0'));
     expect([error.code, error.message]).toEqual(['upstream_failed', expect.stringContaining('cannot be unpacked')]);
-    expect(await installTensorFlow(options('9.2.0'))).toMatchObject({ before: false, installed: { whole: true } });
+    expect(await install('9.2.0')).toMatchObject({ before: false, installed: { whole: true } });
   });
 
   it.each([
@@ -150,16 +156,44 @@ describe('installTensorFlow', () => {
     ['a wheel without the library', '9.3.0', 'unsupported', 'holds no library'],
   ])('refuses %s', async (_what, version, code, message) => {
     makeWheel('9.3.0', { 'tensorflow/a.py': 'x' });
-    const error = await failureOf(installTensorFlow(options(version)));
+    const error = await failureOf(install(version));
     expect([error.code, error.message]).toEqual([code, expect.stringContaining(message)]);
-    expect(await listInstalled(enginesFolder)).toEqual([]);
+    expect(await listInstalled(enginesFolder, 'tensorflow')).toEqual([]);
   });
 
   it('stops when it is told to', async () => {
     makeWheel('9.1.0', good);
-    const error = await failureOf(installTensorFlow(options('9.1.0', { signal: AbortSignal.abort() })));
+    const error = await failureOf(install('9.1.0', { signal: AbortSignal.abort() }));
     expect(error.code).toBe('cancelled');
     expect(readdirSync(enginesFolder)).toEqual([]);
+  });
+});
+
+describe('the installation of ONNX Runtime for GPUs', () => {
+  it('keeps its libraries and NVIDIA’s, and nothing of what else comes along', async () => {
+    const own = 'onnxruntime/capi/libonnxruntime.so.9.1.0';
+    const info = 'Requires-Dist: numpy\nProvides-Extra: cuda\nRequires-Dist: nvidia-cuda-runtime; extra == "cuda"\n';
+    makeWheel('9.1.0', { [own]: 'ort', 'onnxruntime/a.py': 'x' }, { name: 'onnxruntime_gpu', info });
+    const runtime = { 'nvidia/cu13/lib/libcudart.so.13': 'cudart', 'nvidia/cu13/include/cuda.h': 'x' };
+    makeWheel('1.0', runtime, { name: 'nvidia_cuda_runtime' });
+    makeWheel('2.0', { 'numpy/lib/libnumpy.so': 'x' }, { name: 'numpy' });
+    const options = { ...toolsOf(), tryOut: async (folder: string) => void tried.push(folder) };
+    const { installed } = await installEngine(onnxRecipe('9.1.0', true), options);
+    expect(installed).toMatchObject({ engine: 'onnx', cuda: true, whole: true });
+    expect([installed.wheel, installed.others.map(({ wheel }) => wheel)]).toEqual([
+      'onnxruntime_gpu-9.1.0-py3-none-any.whl',
+      ['nvidia_cuda_runtime-1.0-py3-none-any.whl'],
+    ]);
+    const libraries = installed.files.map(({ path }) => path).filter((path) => path.includes('.so'));
+    expect(libraries.sort()).toEqual(['nvidia/cu13/lib/libcudart.so.13', own]);
+    expect(tried).toHaveLength(1);
+    expect(await findOnnx(enginesFolder)).toEqual(installed);
+    expect(await listInstalled(enginesFolder, 'tensorflow')).toEqual([]);
+  });
+
+  it('is of another build alone', () => {
+    expect(() => onnxRecipe('9.1.0', false)).toThrow('comes with this package');
+    expect(() => onnxRecipe('newest', true)).toThrow('version is "newest", expected one such as');
   });
 });
 
@@ -174,9 +208,9 @@ describe('findTensorFlow', () => {
     });
     for (const version of ['9.2.0', '9.10.0']) {
       makeWheel(version, good);
-      await installTensorFlow(options(version));
+      await install(version);
     }
-    const newest = installFolder(enginesFolder, '9.10.0', false);
+    const newest = folderOf('9.10.0');
     expect(await findTensorFlow(search({}))).toEqual({ folder: newest, from: 'installed', version: '9.10.0' });
     rmSync(join(newest, LIBRARY));
     expect(await findTensorFlow(search({}))).toMatchObject({ version: '9.2.0' });

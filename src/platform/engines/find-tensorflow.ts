@@ -22,7 +22,7 @@ export interface FoundTensorFlow {
 /** TensorFlow's library on this machine: by setting, else the newest installed one, else that of the interpreter. */
 export async function findTensorFlow(search: TensorFlowSearch): Promise<FoundTensorFlow | undefined> {
   if (search.configured !== undefined) return { folder: search.configured, from: 'setting', version: undefined };
-  const newest = (await listInstalled(search.enginesFolder)).find((engine) => engine.whole);
+  const newest = (await listInstalled(search.enginesFolder, 'tensorflow')).find((engine) => engine.whole);
   if (newest) return { folder: newest.folder, from: 'installed', version: newest.version };
   return findInPython(search.python, search.env);
 }

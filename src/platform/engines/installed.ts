@@ -6,14 +6,21 @@ import { z } from 'zod';
 /** Name of the manifest, which is written last: a folder without one is no engine. */
 export const MANIFEST = 'engine.json';
 
+const ENGINES = ['tensorflow', 'onnx'] as const;
+
+/** An engine whose library can be installed. */
+export type EngineName = (typeof ENGINES)[number];
+
 export const manifestSchema = z.object({
-  engine: z.literal('tensorflow'),
+  engine: z.enum(ENGINES),
   version: z.string(),
   /** Whether it is the build for NVIDIA's GPUs. */
   cuda: z.boolean(),
   /** The file that it was unpacked from, and its SHA-256 in hexadecimal. */
   wheel: z.string(),
   sha256: z.string(),
+  /** Further files that its libraries were unpacked from. */
+  others: z.array(z.object({ wheel: z.string(), sha256: z.string() })).default([]),
   files: z.array(z.object({ path: z.string(), bytes: z.number(), sha256: z.string() })),
   installedAt: z.string(),
 });
@@ -27,11 +34,11 @@ export interface InstalledEngine extends Manifest {
   readonly whole: boolean;
 }
 
-/** What is installed in a folder, the newest version first; of one version the build for GPUs before the other. */
-export async function listInstalled(enginesFolder: string): Promise<InstalledEngine[]> {
+/** What is installed of an engine in a folder, the newest version first; of one version the build for GPUs before the other. */
+export async function listInstalled(enginesFolder: string, engine: EngineName): Promise<InstalledEngine[]> {
   const names = await readdir(enginesFolder).catch(() => []);
   const found = await Promise.all(names.map((name) => readInstalled(join(enginesFolder, name))));
-  return found.filter((engine) => engine !== undefined).sort(newestFirst);
+  return found.flatMap((one) => (one?.engine === engine ? [one] : [])).sort(newestFirst);
 }
 
 /** The engine in one folder; undefined when there is none. */

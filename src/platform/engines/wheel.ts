@@ -22,18 +22,28 @@ export interface PythonTools {
  */
 const WHEEL_PYTHON = '3.12';
 
-/** Downloads `requirement`, such as `name==1.0`, into a folder, or finds it there; the path of its wheel. */
-export async function downloadWheel(tools: PythonTools, requirement: string, folder: string): Promise<string> {
+/** What pip is asked for. */
+export interface Download {
+  /** Such as `name==1.0` or `name[extra]==1.0`. */
+  readonly requirement: string;
+  /** Whether with the packages that it depends on. */
+  readonly dependencies: boolean;
+}
+
+/** Downloads wheels into a folder, or finds them there; their paths. */
+export async function downloadWheels(
+  tools: PythonTools,
+  { requirement, dependencies }: Download,
+  folder: string,
+): Promise<string[]> {
   const { env, signal } = tools;
   const onLine = async (line: string) => tools.onLine(line);
   await step({ env, onLine, signal }, tools.python, [
-    ...['-m', 'pip', 'download', '--no-deps', '--only-binary', ':all:', '--python-version', WHEEL_PYTHON],
+    ...['-m', 'pip', 'download', '--only-binary', ':all:', '--python-version', WHEEL_PYTHON],
+    ...(dependencies ? [] : ['--no-deps']),
     ...['--disable-pip-version-check', '--no-input', '--progress-bar', 'off', '--dest', folder, requirement],
   ]);
-  const wheels = (await readdir(folder)).filter((name) => name.endsWith('.whl'));
-  const [wheel, ...others] = wheels;
-  if (wheel !== undefined && others.length === 0) return join(folder, wheel);
-  throw new AppError('internal', `pip left ${wheels.length} wheels in ${folder}, one was expected`);
+  return (await readdir(folder)).filter((name) => name.endsWith('.whl')).map((name) => join(folder, name));
 }
 
 export interface UnpackedFile {

@@ -26,6 +26,9 @@ export interface Started {
   readonly phases: StartPhases;
   /** The name by which the server knows the model. */
   readonly modelName: string;
+  /** Where the model computes, and what its engine has to say; undefined for a server that does not tell. */
+  readonly device: string | undefined;
+  readonly notes: readonly string[];
 }
 
 export interface Launcher {
@@ -67,10 +70,10 @@ async function startEngine(options: LauncherOptions, { artifact }: Servable, as:
   const { value: server, ms: process } = await timed(() => spares.take());
   const { model, found } = prepared;
   try {
-    const times = await server.load({ ...as, ...model, options: { ...as.options, ...found } });
-    const { libraryMs, loadMs, warmUpMs } = times;
+    const report = await server.load({ ...as, ...model, options: { ...as.options, ...found } });
+    const { libraryMs, loadMs, warmUpMs, device, notes } = report;
     const phases = { fetch, process, library: libraryMs, load: loadMs, warmup: warmUpMs };
-    return { server, phases, modelName: as.name };
+    return { server, phases, modelName: as.name, device, notes };
   } catch (error) {
     const died = asAppError(error).code === 'upstream_failed' && (await isGone(server));
     server.kill();
@@ -98,7 +101,7 @@ async function startExternal(
   const start = () => startExternalServer({ server, name: as.name, folder, env, drainMs, log });
   const { value: running, ms: process } = await timed(start);
   const phases = { fetch, process, library: 0, load: 0, warmup: 0 };
-  return { server: running, phases, modelName: server.modelName ?? as.name };
+  return { server: running, phases, modelName: server.modelName ?? as.name, device: undefined, notes: [] };
 }
 
 /** What a running server says of its model's inputs and outputs; empty when it does not tell. */

@@ -15,6 +15,7 @@ import { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
 import { scalingSettings } from '../../core/scaling/settings.js';
 import { AppError, asAppError, type ErrorCode, messageOf } from '../../errors.js';
 import type { Log } from '../../log.js';
+import type { Started } from './launcher.js';
 import type { RunningServer, StartPhases } from './running-server.js';
 
 export interface ManagedOptions {
@@ -23,7 +24,7 @@ export interface ManagedOptions {
   readonly log: Log;
   readonly queueLimit: number;
   /** A running model server that holds the revision's model, and what its start took. */
-  start(route: RevisionRoute): Promise<{ readonly server: RunningServer; readonly phases: StartPhases }>;
+  start(route: RevisionRoute): Promise<Omit<Started, 'modelName'>>;
   /** Told after every change of `status`. */
   onChange(): void;
   /** Told of a start that requests waited for, and how long the first of them did, in milliseconds. */
@@ -34,6 +35,8 @@ interface Replica {
   readonly id: string;
   readonly server: RunningServer;
   readonly since: number;
+  readonly device: string | undefined;
+  readonly notes: readonly string[];
   state: 'ready' | 'draining';
 }
 
@@ -177,6 +180,8 @@ export class ManagedRevision {
           id: replica.id,
           pid: replica.server.pid,
           state: replica.state,
+          device: replica.device,
+          notes: replica.notes,
         })),
         ...Array.from({ length: this.starting }, (_, at) => ({
           id: `starting-${at + 1}`,
@@ -209,9 +214,9 @@ export class ManagedRevision {
     this.options.onChange();
     const began = clock.now();
     try {
-      const { server, phases } = await this.options.start(this.route);
+      const { server, phases, device, notes } = await this.options.start(this.route);
       if (this.closed) return server.kill();
-      const replica: Replica = { id: `r${++this.serial}`, server, since: clock.now(), state: 'ready' };
+      const replica: Replica = { id: `r${++this.serial}`, server, since: clock.now(), device, notes, state: 'ready' };
       this.replicas.set(replica.id, replica);
       this.admission.reset();
       this.problem = undefined;
@@ -226,6 +231,8 @@ export class ManagedRevision {
         pid: server.pid,
         ...phases,
         tookMs: clock.now() - began,
+        device,
+        notes,
         why,
       });
       // no request may be given to it between the end of its connection and the news of its death

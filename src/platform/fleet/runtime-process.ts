@@ -1,6 +1,7 @@
 /** One model server process on this machine: started empty, told what to load, reached over its Unix socket. */
 import { spawn } from 'node:child_process';
 import { rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { ask } from '../../core/inference/forward.js';
 import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
@@ -34,8 +35,12 @@ export interface LoadRequest {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** What a load took, in milliseconds. */
-export interface LoadTimes {
+/** What a load found out, and what it took, in milliseconds. */
+export interface LoadReport {
+  /** Where the model computes. */
+  readonly device: string;
+  /** What its engine has to say. */
+  readonly notes: readonly string[];
   /** Of the engine's library, where it was not there yet. */
   readonly libraryMs: number;
   readonly loadMs: number;
@@ -47,16 +52,22 @@ export interface RuntimeProcess extends RunningServer {
   /** Resolves when its library is warm too: from then on a load costs no more than the model. */
   readonly warm: Promise<void>;
   /** Loads a model; an AppError with the engine's own words when it cannot. */
-  load(request: LoadRequest): Promise<LoadTimes>;
+  load(request: LoadRequest): Promise<LoadReport>;
 }
 
 /** Models of many gigabytes load in minutes; nothing loads for this long. */
 const LOAD_TIMEOUT_MS = 15 * 60_000;
 
+/** Threads for what leaves a model server's main thread, at least libuv's own number: known to libuv by the environment. */
+const POOL_THREADS = String(Math.max(4, availableParallelism()));
+
 /** Starts a model server and waits until it listens. It ends by itself when this process does (IPC channel). */
 export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProcess> {
+  const env = { UV_THREADPOOL_SIZE: POOL_THREADS, ...launch.env };
   const argv = [
     launch.script,
+    '--pool-threads',
+    env.UV_THREADPOOL_SIZE,
     '--socket',
     launch.socket,
     '--drain-ms',
@@ -65,7 +76,7 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
     String(launch.maxBodyBytes),
     ...(launch.engineArgs ?? []),
   ];
-  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], env: { ...launch.env } });
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], env });
   const stderr = lastLines(child.stderr, launch.log);
   const exited = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`it could not be started: ${error.message}`));
@@ -121,7 +132,7 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
         body: Buffer.from(JSON.stringify(body)),
       });
       const reply = await exchange.reply.finally(() => clearTimeout(hung));
-      if (reply.status === 200) return readTimes(reply.body);
+      if (reply.status === 200) return readReport(reply.body);
       // the model is to blame, and loading it again gives the same; anything else is the server's
       const code = reply.status === 400 || reply.status === 501 ? 'invalid' : 'upstream_failed';
       throw new AppError(code, errorText(reply.body));
@@ -138,9 +149,11 @@ export async function launchRuntime(launch: RuntimeLaunch): Promise<RuntimeProce
   };
 }
 
-function readTimes(body: Buffer): LoadTimes {
-  const times = JSON.parse(body.toString('utf8')) as Record<string, number>;
-  return { libraryMs: times.library_ms ?? 0, loadMs: times.load_ms ?? 0, warmUpMs: times.warm_up_ms ?? 0 };
+function readReport(body: Buffer): LoadReport {
+  const { library_ms, load_ms, warm_up_ms, device, notes } = JSON.parse(body.toString('utf8')) as Readonly<{
+    [name in 'library_ms' | 'load_ms' | 'warm_up_ms']: number;
+  }> & { readonly device: string; readonly notes: readonly string[] };
+  return { libraryMs: library_ms, loadMs: load_ms, warmUpMs: warm_up_ms, device, notes };
 }
 
 /** The message of an Open Inference Protocol error body. */

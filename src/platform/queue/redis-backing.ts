@@ -1,14 +1,8 @@
 import type { Redis, RedisOptions } from 'ioredis';
+import { RECONNECT } from '../redis-reconnect.js';
 import { answered, type Backing, type Link } from './backing.js';
 
 const KEY_PREFIX = 'sluice';
-
-/** Reconnects for ever, quickly at first. */
-const RECONNECT = {
-  retryStrategy: (times: number) => Math.min(2_000, 50 * 2 ** Math.min(times, 10)),
-  connectTimeout: 2_000,
-  keepAlive: 5_000,
-};
 
 /** Which Redis, and whom to tell of its errors; `onError` may be called at any time. */
 export interface RedisBackingOptions {

@@ -1,44 +1,41 @@
-import { basename } from 'node:path';
-import type { InferenceSession } from 'onnxruntime-node';
-import { AppError, messageOf } from '../../errors.js';
-import type { Signature, TensorSpec } from '../../protocol/signature.js';
+import { availableParallelism } from 'node:os';
+import { basename, dirname } from 'node:path';
+import { AppError } from '../../errors.js';
 import type { Tensor } from '../../protocol/tensor.js';
-import type { DimensionNames } from '../check.js';
 import type { Engine, EngineOptions, InferCall, Loaded, ModelFiles, RehearsableKind } from '../engine.js';
+import { describe } from './describe.js';
 import { findModelFile } from './files.js';
-import { type OnnxOptions, readOptions } from './options.js';
-import { datatypeOf, fromOrt, toOrt } from './types.js';
-
-type Ort = typeof import('onnxruntime-node');
-
-let library: Promise<Ort> | undefined;
-
-/** Imports ONNX Runtime once (about 30 ms of native code), from whoever needs it first. */
-function ort(): Promise<Ort> {
-  library ??= import('onnxruntime-node').then((module) => {
-    const loaded = 'default' in module ? (module.default as Ort) : module;
-    // its errors are thrown as well, and printing them again would go to stderr past our log
-    loaded.env.logLevel = 'fatal';
-    return loaded;
-  });
-  return library;
-}
+import { openLibrary } from './library.js';
+import { openSession } from './open-session.js';
+import { lanesOf, readOptions, threadNotes } from './options.js';
+import { RunPlace } from './run-place.js';
+import type { Session } from './session.js';
+import { Slots } from './slots.js';
+import { INVALID_ARGUMENT, NOT_IMPLEMENTED, OrtError } from './status.js';
 
 /** The smallest model there is, y = Identity(x). */
 const TINY = 'CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBdFoPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEBE=';
 
-/** ONNX models by ONNX Runtime. */
+/** ONNX models by ONNX Runtime's C library: the package's own, or what the process is pointed at (option `onnxLibrary`). */
 export const onnx: RehearsableKind = {
   platform: 'onnx_onnxv1',
-  async importLibrary() {
-    await ort();
+  async importLibrary(defaults) {
+    await openLibrary(defaults.onnxLibrary);
   },
   create: (defaults) => new OnnxEngine(defaults),
-  createSample: () => new OnnxEngine({}, Buffer.from(TINY, 'base64')),
+  createSample: (defaults) => new OnnxEngine({ ...defaults, device: 'cpu' }, Buffer.from(TINY, 'base64')),
 };
 
+interface Model {
+  readonly session: Session;
+  readonly outputs: readonly string[];
+  readonly place: RunPlace;
+  /** Of runs that leave the thread: several requests of one turn may each do so. */
+  readonly slots: Slots;
+}
+
 class OnnxEngine implements Engine {
-  private loaded: { ort: Ort; session: InferenceSession } | undefined;
+  private model: Model | undefined;
 
   /** `bytes`: the model itself, in place of what `load` is pointed at. */
   constructor(
@@ -48,100 +45,85 @@ class OnnxEngine implements Engine {
 
   async load(files: ModelFiles, options: EngineOptions): Promise<Loaded> {
     const wanted = readOptions({ ...this.defaults, ...options });
-    const [path, loaded] = await Promise.all([this.bytes ? files.path : findModelFile(files.path), ort()]);
-    let session: InferenceSession;
-    try {
-      const { InferenceSession } = loaded;
-      session = await (this.bytes
-        ? InferenceSession.create(this.bytes, sessionOptions(wanted))
-        : InferenceSession.create(path, sessionOptions(wanted)));
-    } catch (error) {
-      // where the file lies on this machine is nobody's business
-      const message = messageOf(error).replaceAll(path, basename(path));
-      const code = /^Unsupported data type/.test(message) ? 'unsupported' : 'invalid';
-      throw new AppError(code, `ONNX Runtime cannot load the model: ${message}`, { cause: error });
-    }
+    const [path, library] = await Promise.all([
+      this.bytes ? files.path : findModelFile(files.path),
+      // the process's own: whoever may load models may not choose what code is loaded
+      openLibrary(this.defaults.onnxLibrary),
+    ]);
+    const source = this.bytes ? { bytes: this.bytes } : { path };
+    const { session, device, notes } = await openSession(library, source, wanted).catch((error) => {
+      throw loadFailure(error, path);
+    });
     try {
       const described = describe(session);
-      this.loaded = { ort: loaded, session };
-      return described;
+      const lanes = lanesOf(wanted, this.defaults);
+      const outputs = described.signature.outputs.map(({ name }) => name);
+      this.model = { session, outputs, place: new RunPlace(lanes), slots: new Slots(lanes) };
+      return { ...described, lanes, device, notes: [...notes, ...threadNotes(wanted, lanes, availableParallelism())] };
     } catch (error) {
-      await session.release();
+      await session.close();
       throw error;
     }
   }
 
   async infer({ inputs, outputs }: InferCall): Promise<Tensor[]> {
-    if (!this.loaded) throw new AppError('not_ready', 'the model is not loaded');
-    const { ort, session } = this.loaded;
-    const feeds: Record<string, InstanceType<Ort['Tensor']>> = {};
-    for (const input of inputs) feeds[input.name] = toOrt(ort.Tensor, input);
-    const wanted = outputs ?? session.outputNames;
-    let results: InferenceSession.ReturnType;
+    if (!this.model) throw new AppError('not_ready', 'the model is not loaded');
+    const { session, place, slots } = this.model;
+    const wanted = outputs ?? this.model.outputs;
+    if (wanted.length === 0) return [];
+    const elements = elementsOf(inputs);
     try {
-      results = await (outputs ? session.run(feeds, [...outputs]) : session.run(feeds));
+      if (!place.leaves(elements)) {
+        const began = performance.now();
+        const results = session.run(inputs, wanted);
+        place.ran(elements, performance.now() - began);
+        return results;
+      }
+      return await slots.use(async () => {
+        const began = performance.now();
+        const results = await session.runOffThread(inputs, wanted);
+        place.ran(elements, performance.now() - began);
+        return results;
+      });
     } catch (error) {
-      throw new AppError('internal', `the model failed: ${messageOf(error)}`, { cause: error });
+      throw runFailure(error);
     }
-    return wanted.map((name) => {
-      const output = results[name];
-      if (output) return fromOrt(name, output);
-      throw new AppError('internal', `the model gave no output "${name}"`);
-    });
   }
 
   async unload(): Promise<void> {
-    const session = this.loaded?.session;
-    this.loaded = undefined;
-    await session?.release();
+    const session = this.model?.session;
+    this.model = undefined;
+    await session?.close();
   }
 }
 
-function sessionOptions(options: OnnxOptions): InferenceSession.SessionOptions {
-  return { ...options, executionProviders: [...options.executionProviders], logSeverityLevel: 4 };
+function elementsOf(inputs: readonly Tensor[]): number {
+  let elements = 0;
+  for (let at = 0; at < inputs.length; at++) elements += (inputs[at] as Tensor).data.length;
+  return elements;
 }
 
-function describe(session: InferenceSession): Loaded {
-  const signature: Signature = {
-    inputs: session.inputMetadata.map((meta) => readSpec('input', meta)),
-    outputs: session.outputMetadata.map((meta) => readSpec('output', meta)),
-  };
-  const dimensionNames = readDimensionNames(session);
-  return {
-    signature,
-    dimensionNames,
-    batchable: declaresBatch(signature, dimensionNames),
-    lanes: 1,
-    device: 'cpu',
-    notes: [],
-  };
-}
+/** What this build has no code for, in the words that come without a code of their own. */
+const UNKNOWN = /is not a registered function|No Op registered|not currently registered or supported/;
+const NO_EXTERNAL_DATA = /External data path does not exist: "(?:.*\/)?([^"/]*)"/;
 
-function readDimensionNames(session: InferenceSession): DimensionNames {
-  return new Map(session.inputMetadata.map((meta) => [meta.name, meta.isTensor ? meta.shape : []]));
-}
-
-/** Whether every input and output begins with a variable dimension, in all inputs the same one. */
-function declaresBatch({ inputs, outputs }: Signature, names: DimensionNames): boolean {
-  const first = new Set(inputs.map((input) => names.get(input.name)?.[0]));
-  return inputs.length > 0 && first.size === 1 && [...inputs, ...outputs].every((spec) => spec.shape[0] === -1);
-}
-
-function readSpec(role: 'input' | 'output', meta: InferenceSession.ValueMetadata): TensorSpec {
-  if (!meta.isTensor) {
-    throw new AppError(
-      'unsupported',
-      `${role} "${meta.name}" is a sequence or a map, which the protocol cannot carry; ` +
-        'convert scikit-learn models with the option zipmap=False',
-      { details: { [role]: meta.name } },
-    );
+function loadFailure(error: unknown, path: string): unknown {
+  if (!(error instanceof OrtError)) return error;
+  const missing = NO_EXTERNAL_DATA.exec(error.message)?.[1];
+  if (missing !== undefined) {
+    const message = `the model's external data is not beside it: there is no file "${missing}"`;
+    return new AppError('invalid', message, { details: { file: missing }, cause: error });
   }
-  const datatype = datatypeOf(meta.type);
-  if (datatype === undefined) {
-    throw new AppError(
-      'unsupported',
-      `${role} "${meta.name}" has the type ${meta.type}, which the protocol cannot carry`,
-    );
-  }
-  return { name: meta.name, datatype, shape: meta.shape.map((size) => (typeof size === 'number' ? size : -1)) };
+  // where the file lies on this machine is nobody's business
+  const message = error.message.replaceAll(path, basename(path)).replaceAll(dirname(path), '.');
+  const code = error.code === NOT_IMPLEMENTED || UNKNOWN.test(message) ? 'unsupported' : 'invalid';
+  return new AppError(code, `ONNX Runtime cannot load the model: ${message}`, { cause: error });
+}
+
+/** Inputs that the model does not take are found before its first operation runs: what one of them finds is the model's. */
+function runFailure(error: unknown): unknown {
+  if (!(error instanceof OrtError)) return error;
+  const inside = /^Non-zero status code returned while running/.test(error.message);
+  if (error.code === INVALID_ARGUMENT && !inside) return new AppError('invalid', error.message, { cause: error });
+  return new AppError('internal', `the model failed: ${error.message}`, { cause: error });
 }

@@ -3,20 +3,12 @@
  * typed JavaScript functions. Addresses are BigInts, as koffi has them; null is C's NULL.
  */
 import type { LibraryHandle } from 'koffi';
-
-/** The address of something of TensorFlow's. Who creates it deletes it. */
-export type Pointer = bigint;
+import type { Koffi, Native, Pointer } from '../foreign.js';
 
 /** TF_Output: one of the results of an operation of the graph. */
 export interface GraphOutput {
   readonly oper: Pointer;
   readonly index: number;
-}
-
-/** A C function; `async` runs it on a thread of libuv's pool. */
-export interface Native<A extends readonly unknown[], R> {
-  (...args: A): R;
-  async(...args: [...A, (error: unknown, result: R) => void]): void;
 }
 
 type LoadArguments = [
@@ -49,7 +41,7 @@ type RunArguments = [
 export type Api = ReturnType<typeof bindApi>;
 
 /** Finds the functions in the loaded library. `process` is the program itself, for what the C library has. */
-export function bindApi(koffi: typeof import('koffi'), library: LibraryHandle, process: LibraryHandle) {
+export function bindApi(koffi: Koffi, library: LibraryHandle, process: LibraryHandle) {
   const output = koffi.struct({ oper: 'void *', index: 'int' });
   const buffer = koffi.struct({ data: 'void *', length: 'size_t', deallocator: 'void *' });
   const bind = <A extends readonly unknown[], R>(prototype: string) => library.func(prototype) as Native<A, R>;

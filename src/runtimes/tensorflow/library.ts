@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LibraryHandle } from 'koffi';
 import { AppError, messageOf } from '../../errors.js';
+import { importKoffi } from '../foreign.js';
 import { type Api, bindApi } from './api.js';
 
 /** Where the library lies below the folder: as the Python package has it, and as the archive for C has it. */
@@ -48,19 +49,8 @@ function findLibrary(folder: unknown): string {
   });
 }
 
-type Koffi = typeof import('koffi');
-let koffi: Promise<Koffi> | undefined;
-
-async function importKoffi(): Promise<Koffi> {
-  const module = await import('koffi');
-  // queued calls beyond this many throw, and the shell has far fewer in flight; it can be set before the first load only
-  module.config({ max_async_calls: 4096 });
-  return module;
-}
-
 async function load(file: string): Promise<Api> {
-  koffi ??= importKoffi();
-  const ffi = await koffi;
+  const ffi = await importKoffi();
   const own = ffi.load(null);
   try {
     const library = quietly(own, () => ffi.load(file, { lazy: true }));

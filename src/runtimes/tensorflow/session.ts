@@ -1,5 +1,6 @@
 import { AppError } from '../../errors.js';
-import type { Api, GraphOutput, Native, Pointer } from './api.js';
+import { offThread, type Pointer } from '../foreign.js';
+import type { Api, GraphOutput } from './api.js';
 import { runOptions, sessionConfig, type TensorFlowOptions } from './options.js';
 
 /** A call of TensorFlow's failed; the message is its own. */
@@ -109,12 +110,6 @@ export class Session {
 
 /** The tag of the graph that is meant for serving, in every SavedModel that has one. */
 const TAGS = ['serve'];
-
-function offThread<A extends readonly unknown[], R>(native: Native<A, R>, ...args: A): Promise<R> {
-  return new Promise((resolve, reject) => {
-    native.async(...args, (error, result) => (error ? reject(error) : resolve(result)));
-  });
-}
 
 function withStatus<T>(api: Api, call: (status: Pointer) => T): T {
   const status = api.newStatus();

@@ -1,6 +1,7 @@
 import { AppError } from '../../errors.js';
 import { type Tensor, tensorFromBytes, tensorToBytes } from '../../protocol/tensor.js';
-import type { Api, Pointer } from './api.js';
+import type { Pointer } from '../foreign.js';
+import type { Api } from './api.js';
 import { decodeStrings, encodeStrings, STRING_BYTES } from './strings.js';
 import { datatypeOf, TYPE_NUMBER, typeName } from './types.js';
 

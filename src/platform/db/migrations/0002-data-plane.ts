@@ -69,4 +69,7 @@ const STATEMENTS = [
   `create index webhook_deliveries_recent on webhook_deliveries (project, created_at desc)`,
   // blobs that nothing may refer to any more; the cleaning pass looks and removes them
   `create table blob_garbage (digest text primary key, since timestamptz not null default now())`,
+  `alter table endpoints
+    add column payload_log jsonb,
+    add column response_cache jsonb not null default '{}'`,
 ];
