@@ -115,7 +115,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   const keys = new WorkerKeys(db, owner, clock);
   const ask = createAskGateway({
     gateways: () => livingGateways(db),
-    keyFor: (project, renew) => keys.keyFor(project, renew),
+    keyFor: (project, refused) => keys.keyFor(project, refused),
     // a gateway is silent for as long as a prediction may take
     idleMs: config.limits.predictTimeoutMs + 30_000,
   });

@@ -26,7 +26,7 @@ async function serve(handle: (request: IncomingMessage, response: ServerResponse
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-function client(urls: string[], keyFor: (project: string, renew?: boolean) => Promise<string> = async () => 'k') {
+function client(urls: string[], keyFor: (project: string, refused?: string) => Promise<string> = async () => 'k') {
   const ask = createAskGateway({ gateways: async () => urls, keyFor, idleMs: 300 });
   clients.push(ask);
   return ask;
@@ -66,7 +66,7 @@ describe('a gateway that is asked', () => {
       incoming.resume();
       response.writeHead(seen.length < 4 ? 401 : 200).end('x');
     });
-    const reply = await client([url], async (_project, renew) => (renew ? 'new' : 'old'))(request());
+    const reply = await client([url], async (_project, refused) => (refused === 'old' ? 'new' : 'old'))(request());
     expect([reply.status, seen]).toEqual([200, ['Bearer old', 'Bearer new', 'Bearer new', 'Bearer new']]);
   });
 

@@ -9,6 +9,8 @@ const RENEW_MS = 600_000;
 
 interface WorkerKey {
   readonly key: Promise<string>;
+  /** The same, once it is made. */
+  made: string | undefined;
   readonly expiresAtMs: number;
 }
 
@@ -21,22 +23,31 @@ export class WorkerKeys {
     private readonly clock: Clock,
   ) {}
 
-  /** A live key of the project, of role predict. `renew` when the last one is not taken any more. */
-  keyFor(project: string, renew = false): Promise<string> {
+  /**
+   * A live key of the project, of role predict; another one than was `refused`. Of many requests that are refused with the
+   * same key, the first makes the next one for all.
+   */
+  keyFor(project: string, refused?: string): Promise<string> {
     const known = this.byProject.get(project);
-    if (known && !renew && known.expiresAtMs - this.clock.now() > RENEW_MS) return known.key;
+    const isGood = known && (refused === undefined || known.made !== refused);
+    if (isGood && known.expiresAtMs - this.clock.now() > RENEW_MS) return known.key;
     const expiresAtMs = this.clock.now() + LIFE_MS;
     const expiresAt = new Date(expiresAtMs);
     const name = `worker ${this.owner}`;
     const key = createKey(this.db, { project, name, role: 'predict', expiresAt, internal: true }).then(
       (made) => made.key,
     );
-    const entry = { key, expiresAtMs };
+    const entry: WorkerKey = { key, expiresAtMs, made: undefined };
     this.byProject.set(project, entry);
-    // one that could not be made is made when it is next asked for
-    key.catch(() => {
-      if (this.byProject.get(project) === entry) this.byProject.delete(project);
-    });
+    key.then(
+      (made) => {
+        entry.made = made;
+      },
+      () => {
+        // one that could not be made is made when it is next asked for
+        if (this.byProject.get(project) === entry) this.byProject.delete(project);
+      },
+    );
     return key;
   }
 }

@@ -24,7 +24,7 @@ export async function withdrawGateway(db: Db, id: string): Promise<void> {
   await db.deleteFrom('gateways').where('id', '=', id).execute();
 }
 
-/** Addresses of the gateways that live, the one heard of last first: of two at one address the older is dead. */
+/** Addresses of the gateways that live, the one heard of last first. Processes of one gateway share an address. */
 export async function livingGateways(db: Db): Promise<string[]> {
   const rows = await db
     .selectFrom('gateways')

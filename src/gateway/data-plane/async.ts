@@ -109,6 +109,7 @@ const KEPT = [
   'content-type',
   'inference-header-content-length',
   'accept',
+  'cache-control',
   'sluice-tag',
   'sluice-revision',
   'sluice-timeout-ms',

@@ -9,8 +9,8 @@ import { AppError, messageOf } from '../../errors.js';
 export interface AskGatewayOptions {
   /** Addresses of the gateways that live. */
   gateways(): Promise<readonly string[]>;
-  /** A live key of the project that may predict; a new one with `renew`. */
-  keyFor(project: string, renew?: boolean): Promise<string>;
+  /** A live key of the project that may predict; another one than was `refused`. */
+  keyFor(project: string, refused?: string): Promise<string>;
   /** A line on which nothing moves for so long is given up. */
   readonly idleMs: number;
 }
@@ -51,7 +51,7 @@ export function createAskGateway(options: AskGatewayOptions): AskGateway & { clo
       discard(reply);
       // the news of a key may still be on its way; one that is not known for long is worth another, once
       if (performance.now() > until) throw new AppError('not_ready', 'the gateway does not know the key of its worker');
-      if (!renewed) key = await options.keyFor(request.project, true);
+      if (!renewed) key = await options.keyFor(request.project, key);
       renewed = true;
       await sleep(KEY_WAIT_MS, undefined, { signal: request.signal });
     }
