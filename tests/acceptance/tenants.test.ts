@@ -61,10 +61,10 @@ const BODY = {
   inputs: TENSORS.map((name, at) => ({ name, datatype: 'FP32', shape: [1, 2], data: [at + 1, at + 1] })),
 };
 
-async function ask(as: string, path: string, body?: object) {
+async function ask(as: string, path: string, body?: object, headers: Record<string, string> = {}) {
   const answer = await fetch(gateway.url + path, {
     method: body ? 'POST' : 'GET',
-    headers: { authorization: `Bearer ${as}` },
+    headers: { authorization: `Bearer ${as}`, ...headers },
     ...(body ? { body: JSON.stringify(body) } : {}),
   });
   return { status: answer.status, from: answer.headers.get('sluice-cache'), text: await answer.text() };
@@ -124,4 +124,22 @@ it('answers that are kept are kept for one project', async () => {
   expect((await ask(gateway.key, '/v2/models/sum/infer', BODY)).from).toBe('miss');
   expect((await ask(gateway.key, '/v2/models/sum/infer', BODY)).from).toBe('hit');
   expect((await ask(key, '/v2/models/sum/infer', BODY)).from).toBe('miss');
+});
+
+describe('a prediction that is answered later', () => {
+  const later = { prefer: 'respond-async', 'idempotency-key': 'one' };
+
+  it('is taken for an endpoint of the own project alone', async () => {
+    for (const path of ['/v2/models/ours/infer', '/v1/models/ours:predict'])
+      expect((await ask(key, path, BODY, later)).status).toBe(404);
+  });
+
+  it('is nobody else’s, also under the same key and name', async () => {
+    const made = await Promise.all([gateway.key, key].map((as) => ask(as, '/v2/models/sum/infer', BODY, later)));
+    expect(made.map(({ status }) => status)).toEqual([202, 202]);
+    const [location, other] = made.map(({ text }) => (JSON.parse(text) as { location: string }).location);
+    expect(location).not.toBe(other);
+    expect((await ask(gateway.key, location ?? '')).status).toBe(202);
+    expect((await ask(key, location ?? '')).status).toBe(404);
+  });
 });
