@@ -84,6 +84,24 @@ export const settingsSchema = z.object({
       'Most memory that recorded requests and answers take until they are written, of all gateway processes together, in MiB.',
     ),
   SLUICE_SPARES: count.default(1).describe('Warm model servers kept ready to take a model over.'),
+  SLUICE_ADVERTISE_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('Where workers reach this gateway. Default: its address and port, 127.0.0.1 when it listens everywhere.'),
+  SLUICE_ASYNC_DEADLINE_SEC: seconds
+    .default(86_400)
+    .describe('Longest that an asynchronous prediction may take from its acceptance, retries included.'),
+  SLUICE_ASYNC_KEEP_SEC: positive
+    .default(604_800)
+    .describe('How long the result of an asynchronous prediction is kept.'),
+  SLUICE_ASYNC_QUEUE_LIMIT: count
+    .min(1)
+    .default(100_000)
+    .describe('Most asynchronous predictions of a project that wait; more are answered 429.'),
+  SLUICE_WEBHOOK_PRIVATE: z
+    .enum(['true', 'false'])
+    .default('false')
+    .describe('Whether webhooks may go to loopback, link-local and private addresses.'),
   SLUICE_DRAIN_SEC: seconds.max(3600).default(30).describe('Longest that a stop waits for requests in flight.'),
   SLUICE_PYTHON: z
     .string()
@@ -141,6 +159,14 @@ export interface Config {
     readonly queueLimit: number;
     readonly maxConnections: number;
     readonly drainMs: number;
+  };
+  /** Where workers reach the gateway; undefined: where it listens. */
+  readonly advertiseUrl: string | undefined;
+  readonly asynchronous: {
+    readonly deadlineMs: number;
+    readonly keepMs: number;
+    readonly queueLimit: number;
+    readonly webhooksToPrivate: boolean;
   };
   /** Memory for recorded requests and answers that are not written yet. */
   readonly payloadLogBufferBytes: number;
@@ -203,6 +229,13 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       queueLimit: set.SLUICE_QUEUE_LIMIT,
       maxConnections: set.SLUICE_MAX_CONNECTIONS,
       drainMs: ms(set.SLUICE_DRAIN_SEC),
+    },
+    advertiseUrl: set.SLUICE_ADVERTISE_URL,
+    asynchronous: {
+      deadlineMs: ms(set.SLUICE_ASYNC_DEADLINE_SEC),
+      keepMs: ms(set.SLUICE_ASYNC_KEEP_SEC),
+      queueLimit: set.SLUICE_ASYNC_QUEUE_LIMIT,
+      webhooksToPrivate: set.SLUICE_WEBHOOK_PRIVATE === 'true',
     },
     payloadLogBufferBytes: mib(set.SLUICE_PAYLOAD_LOG_BUFFER_MB),
     spares: set.SLUICE_SPARES,

@@ -1,5 +1,6 @@
 /** npm run verify: the long checks. Without a name it lists them; with one it runs that one and prints its figures. */
 
+import { batch } from './batch/verify.js';
 import { clients } from './clients/verify.js';
 import { demo } from './demo/verify.js';
 import { engines } from './engines/verify.js';
@@ -13,6 +14,7 @@ import { splits } from './splits/verify.js';
 import type { Verification } from './verification.js';
 
 const VERIFICATIONS: readonly Verification[] = [
+  batch,
   clients,
   demo,
   engines,

@@ -184,6 +184,28 @@ export interface LogLine {
   readonly at: string;
 }
 
+export interface BatchSummary {
+  readonly id: string;
+  readonly name: string;
+  readonly endpoint: string;
+  readonly state: string;
+  readonly phase: string;
+  readonly attempt: number;
+  readonly reason: string;
+  readonly revision: number | null;
+  readonly rowsTotal: number | null;
+  readonly rowsDone: number;
+  readonly rowsBad: number;
+  readonly createdAt: string;
+  readonly startedAt: string | null;
+  readonly endedAt: string | null;
+}
+
+export interface Batch extends BatchSummary {
+  readonly rowsPerSecond: number;
+  readonly result: { readonly bytes: number; readonly rows: number; readonly format: string } | null;
+}
+
 export interface DatasetVersion {
   readonly version: number;
   readonly digest: string;

@@ -1,7 +1,8 @@
 /** Models, endpoints and traffic from the command line, against the gateway. */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { startChatServer } from '../../tests/support/chat-server.js';
 import { type CliGateway, cliGateway } from '../../tests/support/cli-gateway.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -36,6 +37,23 @@ describe('models', () => {
     expect(JSON.parse(parts.out)).toMatchObject({ model: 'parts', version: 1 });
   });
 
+  it('registers a server of somebody else', async () => {
+    const chat = await startChatServer();
+    onTestFinished(() => chat.close());
+    const text = 'readyPath: /health\nprotocols: [openai]\nmodelName: org/chat\n';
+    const file = write('server.yaml', `url: ${chat.url}\n${text}`);
+    const pushed = await cli(['models', 'push', '--server', file, '--name', 'chat']);
+    expect(pushed).toEqual({ code: 0, out: 'chat version 1 registered\n', err: '' });
+    const { version } = JSON.parse((await cli(['models', 'push', '--server', file, '--name', 'chat', '--json'])).out);
+    const shown = await gateway.call('admin', 'GET', `/api/v1/models/chat/versions/${version}`);
+    expect(await shown.json()).toMatchObject({ server: { protocols: ['openai'], modelName: 'org/chat' } });
+    const gone = write('gone.yaml', `url: http://127.0.0.1:9\nstartTimeoutSec: 1\n${text}`);
+    expect(await cli(['models', 'push', '--server', gone, '--name', 'gone'])).toMatchObject({ code: 1 });
+    const wrong = await cli(['models', 'push', '--server', write('wrong.yaml', 'uri: x\n'), '--name', 'chat']);
+    expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('uri') });
+    expect(await cli(['models', 'push', '--name', 'chat'])).toMatchObject({ code: 2 });
+  });
+
   it("refuses what does not load, in the engine's words", async () => {
     const refused = await cli(['models', 'push', fixture('corrupt.onnx'), '--name', 'bad']);
     expect(refused).toMatchObject({ code: 1, out: '' });
@@ -43,7 +61,7 @@ describe('models', () => {
   });
 
   it('lists and shows, exactly as the API says with --json', async () => {
-    expect((await cli('models list')).out).toMatch(/^model +versions +created +description\ndigits +1 +/);
+    expect((await cli('models list')).out).toMatch(/^model +versions +created +description\n(.*\n)*digits +1 +/);
     const shown = await cli('models show digits');
     expect(shown.out).toMatch(/^model +digits\n/);
     expect(shown.out).toContain('accuracy=0.98');

@@ -34,6 +34,8 @@ describe('predict', () => {
     ]);
     expect(answer.out).toBe('y INT64[1, 2]\n  9007199254740993  2\n');
     expect(answer.err).toBe('answered by revision 3 (model version 7)\n');
+    const quiet = await cli(['predict', 'live', '--data', '[9007199254740993, 1]', '--quiet']);
+    expect(quiet).toMatchObject({ out: '[9007199254740993,2]\n', err: '' });
     expect(asked[0]).toMatchObject({
       path: '/v2/models/live/infer',
       body: '{"inputs":[{"name":"x","datatype":"INT64","shape":[1,2],"data":[[9007199254740993,1]]}]}',

@@ -51,6 +51,13 @@ export interface Answer<T> {
   readonly body: T;
 }
 
+/** An answer that is read as it comes. */
+export interface Download {
+  /** How long it is, where that was said. */
+  readonly bytes: number | undefined;
+  readonly chunks: AsyncIterable<Uint8Array>;
+}
+
 export interface EventOptions {
   readonly query?: Query;
   readonly lastEventId?: string | undefined;
@@ -106,6 +113,19 @@ export class SluiceClient {
       if (error instanceof ApiError && error.status === 404) return false;
       throw error;
     }
+  }
+
+  /** Bytes of any length, as they come. Any status of 400 and above is thrown as an `ApiError`. */
+  async download(path: string, options: CallOptions = {}): Promise<Download> {
+    const broke = (error: unknown) => {
+      options.signal?.throwIfAborted();
+      throw UnreachableError.of(this.url, error);
+    };
+    const never = new AbortController().signal;
+    const response = await this.send('GET', path, options, options.signal ?? never).catch(broke);
+    if (response.status >= 400) throw ApiError.of(response, await response.text(), `GET ${path}`);
+    const length = response.headers.get('content-length');
+    return { bytes: length === null ? undefined : Number(length), chunks: caught(response.body ?? [], broke) };
   }
 
   /** One call with its whole answer. Any status of 400 and above is thrown as an `ApiError`. */
@@ -219,6 +239,15 @@ async function* watched(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>
   for await (const chunk of chunks) {
     seen();
     yield chunk;
+  }
+}
+
+/** The same chunks; `broke` throws what a broken connection means. */
+async function* caught(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, broke: (error: unknown) => never) {
+  try {
+    for await (const chunk of chunks) yield chunk;
+  } catch (error) {
+    broke(error);
   }
 }
 

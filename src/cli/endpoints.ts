@@ -14,7 +14,7 @@ import type { Io } from './io.js';
 import { number } from './print/text.js';
 import { resolveVersion } from './resolve.js';
 import { openSession, type Session } from './session.js';
-import { integer } from './values.js';
+import { defined, integer } from './values.js';
 
 interface CreateOptions {
   readonly file?: string;
@@ -122,6 +122,9 @@ async function show(session: Session, name: string): Promise<void> {
     ['rollout', endpoint.rollout ?? undefined],
     ['scaling', flat(endpoint.scaling)],
     ['routing', flat(endpoint.routing)],
+    ['runtime', flat(endpoint.runtime)],
+    ['cache', endpoint.responseCache.enabled === true ? flat(endpoint.responseCache) : undefined],
+    ['payload log', endpoint.payloadLog ? flat(endpoint.payloadLog) : undefined],
     ['promotion', endpoint.policy.auto ? 'new versions of its jobs, on their own' : 'by hand'],
     ['gates', endpoint.policy.gates.map(gateText).join('; ') || 'the model loads'],
     ['canary', canaryText(endpoint.policy)],
@@ -183,10 +186,6 @@ function merged(base: unknown, changes: Readonly<Record<string, unknown>>): Reco
   const from = typeof base === 'object' && base !== null ? base : {};
   const all = { ...from, ...defined(changes) };
   return Object.keys(all).length > 0 ? all : undefined;
-}
-
-function defined(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 /** A gate in a few words: its kind, then what it is set to. */

@@ -20,7 +20,7 @@ export const EXIT_MEANINGS: readonly (readonly [ExitCode, string])[] = [
   [EXIT.unreachable, 'the gateway cannot be reached'],
   [EXIT.unauthorised, 'not authorised: no key, a wrong one, or one without the right'],
   [EXIT.notFound, 'what was named does not exist'],
-  [EXIT.notSucceeded, 'the job, promotion or rollout that was waited for did not succeed'],
+  [EXIT.notSucceeded, 'the job, batch, promotion or rollout that was waited for did not succeed'],
   [EXIT.interrupted, 'interrupted'],
 ];
 

@@ -7,15 +7,18 @@ import {
   type ModelVersion,
   type TensorSpec,
 } from './api-types.js';
+import { usageError } from './exit.js';
 import type { Io } from './io.js';
 import { bytes, number } from './print/text.js';
 import { resolveVersion } from './resolve.js';
+import { readServerFile } from './server-file.js';
 import { openSession, type Session } from './session.js';
 import { uploadModel } from './upload.js';
 import { numberPairs } from './values.js';
 
 interface PushOptions {
   readonly name: string;
+  readonly server?: string;
   readonly metric?: Record<string, number>;
 }
 
@@ -29,12 +32,18 @@ export function define(command: Command, io: Io): void {
     .command('push')
     .description('upload a model and register it as a new version; it is loaded once to see that it can be')
     .argument(
-      '<path>',
+      '[path]',
       'an .onnx file, a model of Python (see docs/python-models.md), or a folder: with a model and the files it needs, or a TensorFlow SavedModel',
     )
     .requiredOption('--name <model>', 'name in the registry')
+    .option(
+      '--server <file>',
+      'YAML or JSON of a server of your own that serves it (see docs/engines.md); <path> is then its files, if any',
+    )
     .option('--metric <name=value>', 'a metric of this version; again for more', numberPairs)
-    .action((path: string, options: PushOptions, self: Command) => push(openSession(io, self), path, options));
+    .action((path: string | undefined, options: PushOptions, self: Command) =>
+      push(openSession(io, self), path, options),
+    );
   command
     .command('list')
     .description('list all models')
@@ -73,12 +82,16 @@ export function define(command: Command, io: Io): void {
     );
 }
 
-async function push(session: Session, path: string, options: PushOptions): Promise<void> {
-  const files = await uploadModel(session, path);
+async function push(session: Session, path: string | undefined, options: PushOptions): Promise<void> {
+  if (path === undefined && options.server === undefined) {
+    throw usageError('what is the model? give its path, or a server of your own with --server');
+  }
+  const server = options.server === undefined ? undefined : await readServerFile(options.server);
+  const files = path === undefined ? [] : await uploadModel(session, path);
   const answer = await session.client.post<ModelVersion>(
     `/api/v1/models/${encodeURIComponent(options.name)}/versions`,
     {
-      json: { files, ...(options.metric ? { metrics: options.metric } : {}) },
+      json: { files, ...(server ? { server } : {}), ...(options.metric ? { metrics: options.metric } : {}) },
       signal: session.signal,
       timeoutMs: 900_000,
     },
@@ -88,7 +101,7 @@ async function push(session: Session, path: string, options: PushOptions): Promi
   const how = answer.status === 200 ? 'was registered before' : 'registered';
   session.printEssential(
     String(version),
-    `${options.name} version ${version} ${how}${signature ? `: ${signatureText(signature)}` : ''}`,
+    [`${options.name} version ${version} ${how}`, signatureText(signature) ?? []].flat().join(': '),
   );
 }
 
@@ -119,7 +132,7 @@ async function show(session: Session, name: string): Promise<void> {
     ['description', model.description],
     ['created', session.ago(model.createdAt)],
     ['aliases', aliasText(model.aliases)],
-    ['signature', newest ? signatureText(newest) : undefined],
+    ['signature', signatureText(newest)],
   ]);
   session.print('');
   session.table(
@@ -192,10 +205,14 @@ function metricText(metrics: Readonly<Record<string, number>>): string {
     .join(' ');
 }
 
-function signatureText(signature: {
+interface Signature {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
-}): string {
+}
+
+/** Undefined where nothing is known: of a server that does not speak of tensors. */
+function signatureText(signature: Signature | null | undefined): string | undefined {
+  if (!signature || signature.inputs.length + signature.outputs.length === 0) return undefined;
   const side = (specs: readonly TensorSpec[]) =>
     specs.map((spec) => `${spec.name} ${spec.datatype}[${spec.shape.join(', ')}]`).join(', ');
   return `${side(signature.inputs)} -> ${side(signature.outputs)}`;

@@ -106,18 +106,19 @@ function outputsOf(answer: Answer<unknown>): readonly Output[] {
 }
 
 /** One line per row of the first dimension; long rows and outputs are cut, `--json` has them whole. */
-function printOutput(session: Session, output: Output): void {
+function printOutput(session: Session, { name, datatype, shape, data }: Output): void {
   const { style } = session;
-  const flat = output.data.flat(Number.POSITIVE_INFINITY);
-  const [rows = 1, ...rest] = output.shape;
+  const flat = data.flat(Number.POSITIVE_INFINITY);
+  const [rows = 1, ...rest] = shape;
   const size = rest.reduce((product, each) => product * each, 1);
-  session.print(`${style.bold(output.name)} ${style.dim(`${output.datatype}[${output.shape.join(', ')}]`)}`);
+  const lines = [`${style.bold(name)} ${style.dim(`${datatype}[${shape.join(', ')}]`)}`];
   for (let row = 0; row < Math.min(rows, SHOWN_ROWS); row++) {
     const values = flat.slice(row * size, (row + 1) * size);
     const more = values.length > SHOWN_VALUES ? ` … ${values.length - SHOWN_VALUES} more` : '';
-    session.print(`  ${values.slice(0, SHOWN_VALUES).map(showValue).join('  ')}${more}`);
+    lines.push(`  ${values.slice(0, SHOWN_VALUES).map(showValue).join('  ')}${more}`);
   }
-  if (rows > SHOWN_ROWS) session.print(style.dim(`  … ${rows - SHOWN_ROWS} more rows (--json has them all)`));
+  if (rows > SHOWN_ROWS) lines.push(style.dim(`  … ${rows - SHOWN_ROWS} more rows (--json has them all)`));
+  session.printEssential(stringifyExact(data), lines.join('\n'));
 }
 
 function showValue(value: unknown): string {

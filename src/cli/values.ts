@@ -95,3 +95,8 @@ function param(text: string): Param {
   }
   return text;
 }
+
+/** Those of the fields that have a value, for a request's body. */
+export function defined(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}

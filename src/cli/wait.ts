@@ -92,6 +92,16 @@ export function mustBe(wanted: string, what: string, state: string, reason: stri
   throw new CliError(`${what} ended as ${state}${reason ? `: ${oneLine(reason)}` : ''}`, EXIT.notSucceeded, hint);
 }
 
+/** Says, when the person leaves, that what is waited for does not, and what to do about it. */
+export async function staying<T>(session: Session, hint: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (session.signal.aborted) session.note(`\n${hint}`);
+    throw error;
+  }
+}
+
 /** Calls on only when the text differs from the last one. */
 function once(say: (text: string) => void): (text: string) => void {
   let last = '';

@@ -10,6 +10,8 @@ export interface PutOptions {
   readonly maxBytes?: number;
   /** Refuse (`invalid`, naming both digests) and keep nothing when the bytes hash to something else. */
   readonly expect?: Digest;
+  /** Called when all bytes have come, before it is looked whether they are there already; its rejection fails the put. */
+  readonly onDigest?: (digest: Digest) => Promise<void>;
   readonly signal?: AbortSignal;
 }
 

@@ -10,6 +10,12 @@ export interface JobMap {
   'promotion.decide': { readonly promotionId: string };
   /** Look at a rollout and move it on. */
   'rollout.advance': { readonly rolloutId: string };
+  /** Run one attempt of an asynchronous prediction. */
+  'prediction.run': { readonly predictionId: string };
+  /** Run one attempt of a batch prediction. */
+  'batch.run': { readonly batchId: string };
+  /** Try to deliver a webhook. */
+  'webhook.send': { readonly deliveryId: string };
 }
 
 export type JobName = keyof JobMap;
@@ -28,9 +34,9 @@ export type JobHandler<N extends JobName> = (data: JobMap[N], signal: AbortSigna
 export type JobHandlers = { readonly [N in JobName]: JobHandler<N> };
 
 /**
- * The queue id under which a training job waits after `attempts` attempts. It counts, because the delivery of an earlier
- * attempt may still be held by a worker that died.
+ * The queue id under which a resource waits for its next attempt after `attempts` attempts. It counts, because the
+ * delivery of an earlier attempt may still be held by a worker that died.
  */
-export function trainingQueueId(jobId: string, attempts: number): string {
-  return `${jobId}-${attempts}`;
+export function attemptQueueId(id: string, attempts: number): string {
+  return `${id}-${attempts}`;
 }

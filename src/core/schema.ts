@@ -1,21 +1,50 @@
 /** The tables, as the query builder sees them. The SQL that makes them is in platform/db/migrations. */
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely';
+import type { ErrorCode } from '../errors.js';
 import type { Signature } from '../protocol/signature.js';
+import type { BatchPlan, BatchSpec } from './batch/spec.js';
 import type { EndpointRouting, PromotionPolicy, Scaling, TrafficTarget } from './endpoints/endpoint.js';
 import type { RuntimeSettings } from './endpoints/runtime.js';
 import type { ResponseCacheSettings } from './inference/response-cache/settings.js';
 import type { Artifact, Lineage } from './models/model.js';
 import type { ServerSpec } from './models/server.js';
+import type { WorkState } from './ownership.js';
 import type { PayloadLogSettings } from './payload-log/settings.js';
+import type { StoredRequest } from './predictions/spec.js';
 import type { GateResult, PromotionState } from './promotions/promotion.js';
 import type { RolloutPlan, RolloutState } from './rollouts/rollout.js';
+import type { OutputColumn } from './tables/outputs.js';
 import type { LogStream } from './training/runner.js';
 import type { JobSpec, JobState } from './training/spec.js';
+import type { DeliveryState } from './webhooks/store.js';
 
 type Json<T> = ColumnType<T, string, string>;
 type MaybeJson<T> = ColumnType<T | null, string | null | undefined, string | null>;
 type When = ColumnType<Date, Date | undefined, Date>;
 type MaybeWhen = ColumnType<Date | null, Date | null | undefined, Date | null>;
+
+/** What all work has that one worker holds at a time; see ownership.ts. */
+interface WorkColumns {
+  id: string;
+  state: ColumnType<WorkState, WorkState | undefined, WorkState>;
+  /** Counts the claims. */
+  attempt: Generated<number>;
+  /** Attempts that ended with their worker since it last got anywhere. */
+  lost_in_a_row: Generated<number>;
+  owner: string | null;
+  heartbeat_at: MaybeWhen;
+  cancel_requested_at: MaybeWhen;
+  reason: ColumnType<string, string | undefined, string>;
+  created_at: When;
+  started_at: MaybeWhen;
+  ended_at: MaybeWhen;
+  /** Not to be begun before. */
+  due_at: When;
+  /** The reconcile pass enqueues what still waits then. */
+  look_at: Date;
+  /** It fails if it has not ended by then. */
+  deadline_at: Date;
+}
 
 export interface Schema {
   projects: { name: string; created_at: When };
@@ -31,6 +60,8 @@ export interface Schema {
     created_at: When;
     expires_at: MaybeWhen;
     revoked_at: MaybeWhen;
+    /** Made by the platform for itself; short-lived, and shown to nobody. */
+    internal: ColumnType<boolean, boolean | undefined, boolean>;
   };
   blobs: { project: string; digest: string; bytes: number; created_at: When };
   datasets: { project: string; name: string; version: number; digest: string; bytes: number; created_at: When };
@@ -213,6 +244,88 @@ export interface Schema {
     step: number | null;
     at: When;
   };
+  /** Where workers reach the gateways that live. */
+  gateways: { id: string; url: string; seen_at: When };
+  predictions: WorkColumns & {
+    project: string;
+    endpoint_id: string;
+    endpoint: string;
+    request: Json<StoredRequest>;
+    body_digest: string;
+    body_bytes: number;
+    /** The client's idempotency key. */
+    request_key: string | null;
+    /** Whom to tell of its end. */
+    webhook: string | null;
+    /** W3C `traceparent` of the one who asked. */
+    trace: string | null;
+    /** HTTP status of the answer; null while there is none, and where it ended without one. */
+    status: number | null;
+    headers: MaybeJson<Record<string, string>>;
+    result_digest: string | null;
+    result_bytes: number | null;
+    /** Why it ended without an answer. */
+    error_code: ErrorCode | null;
+  };
+  batch_predictions: WorkColumns & {
+    project: string;
+    name: string;
+    endpoint_id: string;
+    endpoint: string;
+    spec: Json<BatchSpec>;
+    input_digest: string;
+    input_bytes: number;
+    request_key: string | null;
+    /** What its worker does now. */
+    phase: Generated<string>;
+    /** How its input is read; null until the first worker looked. */
+    plan: MaybeJson<BatchPlan>;
+    /** What the model gives, as the first answer said. */
+    outputs: MaybeJson<OutputColumn[]>;
+    /** The revision that answers all rows. */
+    revision: number | null;
+    rows_total: number | null;
+    rows_done: Generated<number>;
+    rows_bad: Generated<number>;
+    result_digest: string | null;
+    result_bytes: number | null;
+  };
+  batch_parts: {
+    batch_id: string;
+    number: number;
+    /** Of its first row, from 0. */
+    row: number;
+    rows: number;
+    /** Where it lies in the input: bytes, or rows of a Parquet file. */
+    start: number;
+    stop: number;
+    /** Of its first line, from 1. */
+    line: number;
+    output_digest: string | null;
+    output_bytes: number | null;
+    bad: Generated<number>;
+    done_at: MaybeWhen;
+  };
+  webhook_secrets: { project: string; secret: string; created_at: When };
+  webhook_deliveries: {
+    id: string;
+    project: string;
+    /** What it tells of, such as `prediction/pr_…`. */
+    subject: string;
+    url: string;
+    body: string;
+    state: ColumnType<DeliveryState, DeliveryState | undefined, DeliveryState>;
+    attempt: Generated<number>;
+    /** Of the last answer. */
+    status: number | null;
+    reason: ColumnType<string, string | undefined, string>;
+    created_at: When;
+    ended_at: MaybeWhen;
+    due_at: When;
+    look_at: Date;
+  };
+  /** Blobs that nothing may refer to any more. */
+  blob_garbage: { digest: string; since: When };
   events: {
     seq: Generated<number>;
     project: string;

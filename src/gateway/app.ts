@@ -7,6 +7,7 @@ import { apiTimeout, jsonBody, requestId, securityHeaders } from './middlewares.
 import { methodNotAllowed, notFound, onError } from './on-error.js';
 import { documentOf, newRouter } from './openapi.js';
 import { aliasRoutes } from './routes/aliases.js';
+import { batchRoutes } from './routes/batch-predictions.js';
 import { blobRoutes } from './routes/blobs.js';
 import { datasetRoutes } from './routes/datasets.js';
 import { endpointRoutes } from './routes/endpoints.js';
@@ -14,10 +15,12 @@ import { eventRoutes } from './routes/events.js';
 import { jobRoutes } from './routes/jobs.js';
 import { keyRoutes, whoamiRoutes } from './routes/keys.js';
 import { modelRoutes } from './routes/models.js';
+import { predictionListRoutes, predictionRoutes } from './routes/predictions.js';
 import { promotionRoutes } from './routes/promotions.js';
 import { rolloutRoutes } from './routes/rollouts.js';
 import { systemRoutes } from './routes/system.js';
 import { trafficRoutes } from './routes/traffic.js';
+import { webhookRoutes } from './routes/webhooks.js';
 import type { Services } from './services.js';
 
 const API = '/api/v1';
@@ -29,6 +32,8 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
 
   app.use(requestId(services), securityHeaders);
   app.route('/', systemRoutes(services, document));
+
+  app.route('/', predictionRoutes(services));
 
   app.use(`${API}/*`, authenticated(services));
   app.route(API, whoamiRoutes());
@@ -47,6 +52,9 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
   app.route(API, promotionRoutes(services));
   app.route(API, rolloutRoutes(services));
   app.route(API, jobRoutes(services));
+  app.route(API, batchRoutes(services));
+  app.route(API, predictionListRoutes(services));
+  app.route(API, webhookRoutes(services));
   app.route(API, eventRoutes(services));
   app.route(API, keyRoutes(services));
 

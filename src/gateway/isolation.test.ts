@@ -22,8 +22,10 @@ beforeAll(async () => {
   const { id: job = '' } = await ask('POST', '/jobs', { name: 'train', code: digest, entrypoint: 't.py' }, 202);
   const { id: key = '' } = await ask('POST', '/keys', { name: 'k', role: 'predict' }, 201);
   const rollout = await startTestRollout(gateway.db, 'sum');
+  const table = { endpoint: 'sum', input: { digest, format: 'jsonl' }, output: { format: 'jsonl' } };
+  const { id: batch = '' } = await ask('POST', '/batch-predictions', table, 202);
   const names = { model: 'sums', version: '1', path: 'model.onnx', alias: 'best', dataset: 'held', endpoint: 'sum' };
-  real = { ...names, digest, promotion, job, key, rollout };
+  real = { ...names, digest, promotion, job, key, rollout, batch };
 });
 
 const BODIES: Record<string, unknown> = {
@@ -49,9 +51,11 @@ test("another project's administrator finds nothing at any path of this one", as
 });
 
 test('sees empty lists and no events', async () => {
-  for (const list of ['models', 'datasets', 'endpoints', 'promotions', 'rollouts', 'jobs']) {
+  for (const list of ['models', 'datasets', 'endpoints', 'promotions', 'rollouts', 'jobs', 'predictions']) {
     expect(await check(gateway, { as: 'other', method: 'GET', url: `/${list}`, status: 200 })).toEqual({ [list]: [] });
   }
+  const batches = await check(gateway, { as: 'other', method: 'GET', url: '/batch-predictions', status: 200 });
+  expect(batches).toEqual({ batches: [] });
   const events = await check(gateway, { as: 'other', method: 'GET', url: '/events', status: 200 });
   expect(events).toEqual({ events: [], next: 0 });
 });

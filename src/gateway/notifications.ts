@@ -1,8 +1,20 @@
+import { PREDICTIONS_CHANNEL } from '../core/predictions/spec.js';
+
 /** Wakes who waits for news (live logs, event streams) when Postgres tells of some. A wake-up is a hint: read to know. */
 export class Notifications {
+  /** Channels of Postgres that tell of news. */
+  static readonly channels = ['sluice_events', 'sluice_logs', PREDICTIONS_CHANNEL] as const;
+
   private readonly waiting = new Map<string, Set<() => void>>();
 
-  /** News on a topic: `logs/<job id>` or `events/<project>`. */
+  /** What a channel told. */
+  notified(channel: string, payload: string): void {
+    if (channel === 'sluice_logs') this.wake(`logs/${payload}`);
+    else if (channel === PREDICTIONS_CHANNEL) this.wake(`predictions/${payload}`);
+    else this.wake(`events/${payload}`);
+  }
+
+  /** News on a topic: `logs/<job id>`, `predictions/<id>` or `events/<project>`. */
   wake(topic: string): void {
     const waiters = this.waiting.get(topic);
     if (!waiters) return;

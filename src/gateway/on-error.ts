@@ -3,6 +3,7 @@ import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { AppError, asAppError, type ErrorCode, WIRE } from '../errors.js';
 import type { Log } from '../log.js';
+import { databaseError } from './database-errors.js';
 import type { GatewayEnv } from './env.js';
 
 /** Every thrown value as the one error body, with the status that its code has in the table. */
@@ -18,6 +19,20 @@ export function onError(log: Log): ErrorHandler<GatewayEnv> {
   };
 }
 
+/** The same, in the Open Inference Protocol's form. */
+export function onV2Error(log: Log): ErrorHandler<GatewayEnv> {
+  return (error, c) => {
+    const requestId = c.get('requestId') ?? '';
+    const failure = known(error, c);
+    if (failure.code === 'internal')
+      log.error('a request failed', { requestId, method: c.req.method, path: c.req.path, error });
+    describe(c, failure);
+    c.header('Sluice-Error-Code', failure.code);
+    const message = failure.code === 'internal' ? `internal error (request ${requestId})` : failure.message;
+    return c.json({ error: message }, WIRE[failure.code].http as ContentfulStatusCode);
+  };
+}
+
 /** Nothing at this path, or nothing for this method. */
 export const notFound: NotFoundHandler<GatewayEnv> = (c) => {
   return send(c, new AppError('not_found', `there is nothing at ${c.req.path}`, { details: { path: c.req.path } }));
@@ -29,9 +44,14 @@ export function methodNotAllowed(c: Context<GatewayEnv>, allowed: readonly strin
   return send(c, new AppError('invalid', `${c.req.path} takes ${allowed.join(', ')}, not ${c.req.method}`), 405);
 }
 
-function send(c: Context<GatewayEnv>, failure: AppError, status: number = WIRE[failure.code].http): Response {
+/** Headers that say more of a failure. */
+function describe(c: Context<GatewayEnv>, failure: AppError): void {
   if (failure.code === 'unauthenticated') c.header('WWW-Authenticate', 'Bearer realm="sluice"');
   if (failure.retryAfterSec !== undefined) c.header('Retry-After', String(Math.ceil(failure.retryAfterSec)));
+}
+
+function send(c: Context<GatewayEnv>, failure: AppError, status: number = WIRE[failure.code].http): Response {
+  describe(c, failure);
   const error = {
     code: failure.code,
     message: failure.message,
@@ -52,25 +72,10 @@ function known(error: Error, c: Context<GatewayEnv>): AppError {
         'application/json, or application/octet-stream where bytes are taken',
     );
   }
-  return ofDatabase(error) ?? asAppError(error);
+  return databaseError(error) ?? asAppError(error);
 }
 
 function codeOf(status: number): ErrorCode {
   const codes = Object.keys(WIRE) as ErrorCode[];
   return codes.find((code) => WIRE[code].http === status) ?? (status < 500 ? 'invalid' : 'internal');
-}
-
-/** What Postgres' own classes of errors mean to a caller, where it is not our fault. */
-function ofDatabase(error: Error): AppError | undefined {
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-  if (/^22...$/.test(code))
-    return new AppError('invalid', `a value cannot be stored: ${error.message}`, { cause: error });
-  if (code === '40001' || code === '40P01') {
-    return new AppError('conflict', 'somebody else changed the same thing; try again', { cause: error });
-  }
-  const away =
-    /^(08...|57P0.|53300|ECONNREFUSED|ECONNRESET)$/.test(code) ||
-    /connection (terminated|timeout)|timeout exceeded when trying to connect/i.test(error.message);
-  if (away) return new AppError('not_ready', 'the database is away', { retryAfterSec: 1, cause: error });
-  return undefined;
 }

@@ -1,5 +1,6 @@
 /** What the routes share to describe themselves: bodies, answers, errors, and the document made of them. */
 import { OpenAPIHono, z } from '@hono/zod-openapi';
+import type { WorkState } from '../core/ownership.js';
 import { AppError, type ErrorCode, WIRE } from '../errors.js';
 import type { GatewayEnv } from './env.js';
 import { describeIssues } from './issues.js';
@@ -64,8 +65,27 @@ export function jsonRequest<S extends z.ZodType>(schema: S) {
   return { required: true as const, content: { 'application/json': { schema } } };
 }
 
+/** The header under which a submission is made once, however often it is sent. */
+export const idempotencyHeaders = z.object({
+  'idempotency-key': z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe('The same key and request again is the same submission.'),
+});
+
 /** Bytes of any kind: handlers take them as a stream, never as a value. */
 export const binary = z.custom<never>().openapi({ type: 'string', format: 'binary' });
+
+/** Where asynchronous and batch predictions are in their lives. */
+export const workStateSchema = z.enum([
+  'queued',
+  'running',
+  'succeeded',
+  'failed',
+  'cancelled',
+] as const satisfies readonly WorkState[]);
 
 /** A moment in ISO 8601. */
 export const time = z.iso.datetime().openapi({ example: '2026-01-31T12:00:00.000Z' });

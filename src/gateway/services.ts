@@ -21,6 +21,15 @@ export interface Limits {
   readonly apiTimeoutMs: number;
 }
 
+export interface AsyncSettings {
+  /** From the acceptance of an asynchronous prediction until it fails if it has not ended. */
+  readonly deadlineMs: number;
+  /** Most of a project that wait; more are refused. */
+  readonly queueLimit: number;
+  /** Whether webhooks may go to loopback and private addresses. */
+  readonly webhooksToPrivate: boolean;
+}
+
 /** What the gateway's doors work with; made once by the composition root. */
 export interface Services {
   readonly db: Db;
@@ -38,6 +47,7 @@ export interface Services {
   printMetrics(): Promise<PrintedMetrics>;
   readonly notifications: Notifications;
   readonly limits: Limits;
+  readonly asynchronous: AsyncSettings;
   readonly clock: Clock;
   readonly log: Log;
   /** Whether this gateway can do its work now; says what is missing. */

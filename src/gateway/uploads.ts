@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import type { ReadableStream as NodeStream } from 'node:stream/web';
 import type { Context } from 'hono';
+import { storeBlob } from '../core/blob-references.js';
 import { DIGEST_PATTERN, type Digest } from '../core/blobs.js';
 import { findBlob, recordBlob } from '../core/datasets/store.js';
 import { AppError } from '../errors.js';
@@ -21,17 +22,12 @@ export async function storeBody(
     });
   }
   const { signal } = c.req.raw;
-  const stored = await blobs
-    .put(c.req.raw.body ?? Readable.from([]), {
-      maxBytes: limits.uploadBytes,
-      signal,
-      ...(expect === undefined ? {} : { expect }),
-    })
-    .catch((error: unknown) => {
-      if (signal.aborted)
-        throw new AppError('cancelled', 'the client went away before the upload was whole', { cause: error });
-      throw error;
-    });
+  const options = { maxBytes: limits.uploadBytes, signal, ...(expect === undefined ? {} : { expect }) };
+  const stored = await storeBlob(db, blobs, c.req.raw.body ?? Readable.from([]), options).catch((error: unknown) => {
+    if (signal.aborted)
+      throw new AppError('cancelled', 'the client went away before the upload was whole', { cause: error });
+    throw error;
+  });
   await recordBlob(db, c.get('caller').project, stored.digest, stored.bytes);
   return stored;
 }

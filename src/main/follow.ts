@@ -4,7 +4,7 @@ import type { KeyTable } from '../core/access/store.js';
 import type { RoutingTable } from '../core/inference/routing-table.js';
 import type { Db } from '../core/schema.js';
 import { messageOf } from '../errors.js';
-import type { Notifications } from '../gateway/notifications.js';
+import { Notifications } from '../gateway/notifications.js';
 import type { Log } from '../log.js';
 import { listen } from '../platform/db/listen.js';
 
@@ -40,7 +40,7 @@ export async function follow(options: FollowOptions): Promise<Following> {
   const attempt = (what: string, work: Promise<unknown> | undefined) =>
     void work?.catch((error) => log.warn(`${what} failed; it is tried again`, { error: messageOf(error) }));
   const channels = ['sluice_routing', ...(keys ? ['sluice_keys'] : [])];
-  if (notifications) channels.push('sluice_events', 'sluice_logs');
+  if (notifications) channels.push(...Notifications.channels);
   const listener = listen(
     databaseUrl,
     channels,
@@ -48,7 +48,7 @@ export async function follow(options: FollowOptions): Promise<Following> {
       onNotify(channel, payload) {
         if (channel === 'sluice_routing') attempt('reading the routing', routing.refresh(db, payload));
         else if (channel === 'sluice_keys') attempt('reading the keys', keys?.reload(db));
-        else notifications?.wake(channel === 'sluice_logs' ? `logs/${payload}` : `events/${payload}`);
+        else notifications?.notified(channel, payload);
       },
       onConnect() {
         listening = true;

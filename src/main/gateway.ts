@@ -28,6 +28,7 @@ import { createSandbox } from '../platform/fleet/sandbox.js';
 import { PayloadLogThread } from '../platform/payload-log/payload-log-thread.js';
 import { openQueue } from '../platform/queue/open.js';
 import { openRedisCache } from '../platform/response-cache/redis-cache.js';
+import { Announcement, reachable } from './announcement.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
 import { follow } from './follow.js';
@@ -112,6 +113,7 @@ export async function startGateway(
     printMetrics: () => shared.printMetrics?.() ?? metrics.print(),
     notifications,
     limits: config.limits,
+    asynchronous: config.asynchronous,
     clock,
     log,
     readiness() {
@@ -131,12 +133,14 @@ export async function startGateway(
   }, 1000);
 
   const doors = await openDoors(config, services);
+  const announcement = new Announcement(db, { id, url: config.advertiseUrl ?? reachable(doors.url), log });
   log.info('gateway listening', { url: doors.url, gateway: id, ...(doors.grpc ? { grpc: doors.grpc } : {}) });
 
   return {
     url: doors.url,
     async stop() {
       stopping = true;
+      await announcement.close();
       clearInterval(flushing);
       servers.close();
       await doors.close(Math.min(config.limits.drainMs, CUT_MS));

@@ -6,6 +6,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../clock.js';
 import type { Config } from '../config.js';
+import { WorkerKeys } from '../core/access/worker-keys.js';
+import { livingGateways } from '../core/gateways/store.js';
 import { newId } from '../core/id.js';
 import { AppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
@@ -17,14 +19,21 @@ import { createLauncher } from '../platform/fleet/launcher.js';
 import { createPreparation } from '../platform/fleet/preparation.js';
 import { createSandbox } from '../platform/fleet/sandbox.js';
 import { Spares } from '../platform/fleet/spares.js';
+import { createAskGateway } from '../platform/gateways/ask-gateway.js';
 import { openQueue } from '../platform/queue/open.js';
 import { unpackCode } from '../platform/training/code.js';
 import { createLocalRunner } from '../platform/training/local-runner.js';
 import { machineCapacity } from '../platform/training/machine.js';
+import { createPostWebhook } from '../platform/webhooks/post.js';
+import { createBatchRun } from '../workers/batch-run.js';
+import { clean } from '../workers/clean.js';
+import { Holdings } from '../workers/holdings.js';
+import { createPredictionRun } from '../workers/prediction-run.js';
 import { createPromotionDecide } from '../workers/promotion-decide.js';
 import { reconcile, takeBack } from '../workers/reconcile.js';
 import { createRolloutAdvance } from '../workers/rollout-advance.js';
 import { cleanEnded, createTrainingRun } from '../workers/training-run.js';
+import { createWebhookSend } from '../workers/webhook-send.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
 import { runtimeArgs } from './engines.js';
@@ -32,6 +41,9 @@ import { program } from './paths.js';
 
 const DATABASE_WAIT_MS = 60_000;
 const RECONCILE_MS = 2000;
+const CLEAN_MS = 30_000;
+/** Most bytes of tensors in a request of a batch prediction. */
+const BATCH_REQUEST_BYTES = 4 * 2 ** 20;
 /** Attempts that may be under way at once; how many of them run is up to the machine's slots. */
 const ATTEMPTS = 64;
 
@@ -100,6 +112,16 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
 
   const { enqueue } = queue;
   const deps = { db, blobs, sandbox, enqueue, clock, log, owner };
+  const keys = new WorkerKeys(db, owner, clock);
+  const ask = createAskGateway({
+    gateways: () => livingGateways(db),
+    keyFor: (project, refused) => keys.keyFor(project, refused),
+    // a gateway is silent for as long as a prediction may take
+    idleMs: config.limits.predictTimeoutMs + 30_000,
+  });
+  const holdings = new Holdings(db, 'predictions', owner, log);
+  const batchHoldings = new Holdings(db, 'batch_predictions', owner, log);
+  const post = createPostWebhook({ allowPrivate: config.asynchronous.webhooksToPrivate });
   const host = await queue.host(
     {
       'training.run': createTrainingRun({
@@ -110,30 +132,49 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
       }),
       'promotion.decide': createPromotionDecide(deps),
       'rollout.advance': createRolloutAdvance(deps),
+      'prediction.run': createPredictionRun({ ...deps, ask, holdings }),
+      'webhook.send': createWebhookSend({ ...deps, post }),
+      'batch.run': createBatchRun({
+        ...deps,
+        ask,
+        holdings: batchHoldings,
+        maxRequestBytes: Math.min(BATCH_REQUEST_BYTES, config.limits.bodyBytes / 2),
+      }),
     },
     { concurrency: { 'training.run': ATTEMPTS }, closeTimeoutMs: training.stopGraceMs + 5000 },
   );
   const stopped = new AbortController();
-  const watching = watch();
+  const watching = [
+    repeat('the reconcile pass', RECONCILE_MS, async () => {
+      await reconcile({ db, enqueue, clock });
+      return false;
+    }),
+    repeat('the cleaning pass', CLEAN_MS, () => clean({ db, blobs, keepMs: config.asynchronous.keepMs })),
+  ];
   log.info('worker ready', { owner, ...runner.slots.total });
 
-  async function watch(): Promise<void> {
+  /** Makes a pass again and again until the worker stops; at once when the last one says that there is more to do. */
+  async function repeat(what: string, everyMs: number, pass: () => Promise<boolean>): Promise<void> {
     while (!stopped.signal.aborted) {
+      let more = false;
       try {
-        await reconcile({ db, enqueue, clock });
+        more = await pass();
       } catch (error) {
-        log.warn('the reconcile pass failed; it comes again', { error: messageOf(error) });
+        log.warn(`${what} failed; it comes again`, { error: messageOf(error) });
       }
-      await clock.sleep(RECONCILE_MS, stopped.signal).catch(() => {});
+      await clock.sleep(more ? 0 : everyMs, stopped.signal).catch(() => {});
     }
   }
 
   return {
     async stop() {
       stopped.abort();
-      await watching;
+      await Promise.all(watching);
       preparation.close();
       await host.close();
+      holdings.close();
+      batchHoldings.close();
+      ask.close();
       await sandbox.close();
       await queue.close();
       await database.close();

@@ -1,7 +1,7 @@
 /** Runs one attempt of a training job: claim, run, register what it yields, hand over to the promotions. */
 import type { Clock } from '../clock.js';
 import type { Digest } from '../core/blobs.js';
-import { type Enqueue, type JobHandler, trainingQueueId } from '../core/jobs.js';
+import { attemptQueueId, type Enqueue, type JobHandler } from '../core/jobs.js';
 import { listPromotions } from '../core/promotions/store.js';
 import {
   type AttemptKey,
@@ -154,7 +154,7 @@ async function conclude(
 ): Promise<void> {
   const outcome = await finishUnsuccessful(deps.db, key, end);
   if (outcome === 'requeued') {
-    await tell(deps, deps.enqueue('training.run', { jobId: job.id }, { id: trainingQueueId(job.id, job.attempt) }));
+    await tell(deps, deps.enqueue('training.run', { jobId: job.id }, { id: attemptQueueId(job.id, job.attempt) }));
   }
   if (outcome !== 'requeued') await cleanEnded(deps, [job.id]);
 }

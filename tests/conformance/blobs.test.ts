@@ -123,6 +123,25 @@ function suite(name: string, skip: boolean, make: () => Promise<Store>): void {
       expect(await blobs.stat(digest)).toEqual({ bytes: 100 });
     });
 
+    test('tells the digest before it looks whether the bytes are there, and keeps nothing when that fails', async () => {
+      const bytes = randomBytes(100);
+      await blobs.put(chunks(bytes));
+      const told: string[] = [];
+      await blobs.put(chunks(bytes), {
+        onDigest: async (digest) => {
+          told.push(digest);
+          // whoever sweeps may have been quicker
+          await blobs.delete(digest);
+        },
+      });
+      expect(told).toEqual([digestOf(bytes)]);
+      expect(await blobs.stat(digestOf(bytes))).toEqual({ bytes: 100 });
+      const other = randomBytes(100);
+      const onDigest = () => Promise.reject(new Error('not now'));
+      await expect(blobs.put(chunks(other), { onDigest })).rejects.toThrow('not now');
+      expect(await blobs.stat(digestOf(other))).toBeUndefined();
+    });
+
     test.each(['', 'sha256:', '../../etc/passwd', `sha256:${'A'.repeat(64)}`, `md5:${'a'.repeat(64)}`])(
       'refuses the name %j',
       async (digest) => {

@@ -11,6 +11,7 @@ import type { Host } from '../../src/platform/queue/host.js';
 import { type JobQueue, openQueue } from '../../src/platform/queue/open.js';
 import { bundle } from '../support/bundle.js';
 import { eventually, runNode } from '../support/children.js';
+import { jobHandlers, onlyFor } from '../support/job-handlers.js';
 import { freshDatabase } from '../support/postgres.js';
 import { quietLog } from '../support/quiet-log.js';
 import { startRedis, type TestRedis, whyNoRedis } from '../support/redis-server.js';
@@ -67,13 +68,8 @@ function suite(name: string, store: Store, skip: boolean): void {
       concurrency = 1,
       closeTimeoutMs = 10_000,
     ): Promise<Host> => {
-      const idle = async () => {};
-      const others = { 'promotion.decide': idle, 'rollout.advance': idle };
-      const none = { 'promotion.decide': 0, 'rollout.advance': 0 };
-      return queue.host(
-        { 'training.run': train, ...others },
-        { concurrency: { 'training.run': concurrency, ...none }, closeTimeoutMs },
-      );
+      const handlers = jobHandlers({ 'training.run': train });
+      return queue.host(handlers, { concurrency: onlyFor('training.run', concurrency), closeTimeoutMs });
     };
     const add = (queue: JobQueue, id: string, delayMs?: number) =>
       queue.enqueue('training.run', { jobId: id }, { id, ...(delayMs === undefined ? {} : { delayMs }) });
@@ -280,13 +276,12 @@ outage('Postgres goes away', false, async () => {
 function outage(name: string, skip: boolean, begin: () => Promise<Mortal>): void {
   test.skipIf(skip)(`${name}: a queue that hosts, and one that waits to host, close soon all the same`, async () => {
     const server = await begin();
-    const idle = async () => {};
     let running = false;
     const train = (_data: unknown, signal: AbortSignal) => {
       running = true;
       return new Promise<void>((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     };
-    const handlers = { 'training.run': train, 'promotion.decide': idle, 'rollout.advance': idle };
+    const handlers = jobHandlers({ 'training.run': train });
     const queue = await openQueue({ ...server.urls, log: quietLog });
     await queue.host(handlers, { concurrency: {} });
     await queue.enqueue('training.run', { jobId: 'x' }, { id: 'x' });
@@ -313,9 +308,8 @@ function outage(name: string, skip: boolean, begin: () => Promise<Mortal>): void
       const log = createLog({ level: 'info', format: 'text', write: (line) => lines.push(line) });
       const queue = await openQueue({ ...server.urls, log });
       const seen: string[] = [];
-      const idle = async () => {};
       const train = async ({ jobId }: { jobId: string }) => void seen.push(jobId);
-      const handlers = { 'training.run': train, 'promotion.decide': idle, 'rollout.advance': idle };
+      const handlers = jobHandlers({ 'training.run': train });
       await queue.host(handlers, { concurrency: {} });
       const add = (id: string, delayMs = 0) => queue.enqueue('training.run', { jobId: id }, { id, delayMs });
       await add('before');

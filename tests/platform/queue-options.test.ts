@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { backoffMs } from '../../src/core/backoff.js';
 import { createLog } from '../../src/log.js';
-import { backoffMs, JOB_NAMES, queueId } from '../../src/platform/queue/options.js';
+import { JOB_NAMES, queueId } from '../../src/platform/queue/options.js';
 import { watchOutages } from '../../src/platform/queue/outage.js';
 import { eventually } from '../support/children.js';
 
@@ -32,7 +33,14 @@ describe('queue ids', () => {
 });
 
 test('every job has a policy', () => {
-  expect([...JOB_NAMES].sort()).toEqual(['promotion.decide', 'rollout.advance', 'training.run']);
+  expect([...JOB_NAMES].sort()).toEqual([
+    'batch.run',
+    'prediction.run',
+    'promotion.decide',
+    'rollout.advance',
+    'training.run',
+    'webhook.send',
+  ]);
 });
 
 test('an outage is told once and so is its end; another error is told when it is new', async () => {

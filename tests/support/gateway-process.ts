@@ -40,6 +40,7 @@ export interface GatewayProcess {
   /** Of the gateway, the parent of its model servers. */
   readonly pid: number;
   readonly postgresPid: number;
+  readonly databaseUrl: string;
   /** The administrator's. */
   readonly key: string;
   readonly client: SluiceClient;
@@ -93,6 +94,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions = {}): 
       return gateway.pid;
     },
     postgresPid: postgres.pid,
+    databaseUrl: postgres.url,
     stop,
     end: () => gateway.stop(),
     async begin() {

@@ -92,12 +92,12 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
   const routing = new RoutingTable();
   const listener = listen(
     url,
-    ['sluice_keys', 'sluice_events', 'sluice_logs'],
+    ['sluice_keys', ...Notifications.channels],
     {
       onConnect: () => notifications.wakeAll(),
       onNotify(channel, payload) {
         if (channel === 'sluice_keys') void table.reload(db);
-        else notifications.wake(channel === 'sluice_logs' ? `logs/${payload}` : `events/${payload}`);
+        else notifications.notified(channel, payload);
       },
     },
     { clock: systemClock, log },
@@ -137,6 +137,7 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
       close: async () => {},
     },
     limits: { bodyBytes: 2 ** 20, uploadBytes: 2 ** 24, predictTimeoutMs: 5000, apiTimeoutMs: 5000, ...limits },
+    asynchronous: { deadlineMs: 60_000, queueLimit: 1000, webhooksToPrivate: false },
     readiness: () => ({ ready: true, checks: { database: 'ok' } }),
   };
   const app = createApp(services);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Job } from '../api-types.js';
 import type { Answer } from '../client.js';
 import type { Session } from '../session.js';
-import { followLogs, mustBe, untilJobEnded, untilPromotionEnded } from '../wait.js';
+import { followLogs, mustBe, staying, untilJobEnded, untilPromotionEnded } from '../wait.js';
 import { logText, printJob } from './print.js';
 
 /** How long the promotions of a job that just succeeded may take to appear. */
@@ -12,7 +12,7 @@ const PROMOTIONS_APPEAR_MS = 10_000;
 
 /** Prints the log until the job ends; with `--json`, to standard error, because the job itself is the result. */
 export async function follow(session: Session, id: string): Promise<void> {
-  await staying(session, id, () =>
+  await staying(session, leaving(id), () =>
     followLogs(session, id, (line) => {
       const text = logText(session, line);
       if (session.json) session.io.err(text);
@@ -23,9 +23,9 @@ export async function follow(session: Session, id: string): Promise<void> {
 
 /** Waits for the end, prints the job, and fails unless it (and its promotions, if asked for) succeeded. */
 export async function waitAndReport(session: Session, id: string, promoted: boolean): Promise<void> {
-  const end = await staying(session, id, () => untilJobEnded(session, id));
+  const end = await staying(session, leaving(id), () => untilJobEnded(session, id));
   const succeeded = end.body.state === 'succeeded';
-  const last = promoted && succeeded ? await staying(session, id, () => untilPromoted(session, end)) : end;
+  const last = promoted && succeeded ? await staying(session, leaving(id), () => untilPromoted(session, end)) : end;
   if (!session.printedJson(last)) {
     if (session.quiet) session.printEssential(id, id);
     else printJob(session, last.body);
@@ -57,16 +57,6 @@ async function untilPromoted(session: Session, end: Answer<Job>): Promise<Answer
   return session.client.get<Job>(path, { signal: session.signal });
 }
 
-/** Says, when the person leaves, that the job does not. */
-async function staying<T>(session: Session, id: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (session.signal.aborted) {
-      session.note(
-        `\n${id} goes on without you: \`sluice train logs ${id} --follow\`, or \`sluice train cancel ${id}\``,
-      );
-    }
-    throw error;
-  }
+function leaving(id: string): string {
+  return `${id} goes on without you: \`sluice train logs ${id} --follow\`, or \`sluice train cancel ${id}\``;
 }

@@ -8,7 +8,7 @@ import type { Io } from '../io.js';
 import { plural } from '../print/text.js';
 import { openSession, type Session } from '../session.js';
 import { uploadCode } from '../upload.js';
-import { collect, integer, mebibytes, type Param, params, positive, seconds, textPairs } from '../values.js';
+import { collect, defined, integer, mebibytes, type Param, params, positive, seconds, textPairs } from '../values.js';
 import { follow, waitAndReport } from './follow.js';
 import { readRequirements } from './requirements.js';
 
@@ -144,8 +144,4 @@ export function jobName(path: string): string {
 
 async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() === true;
-}
-
-function defined(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

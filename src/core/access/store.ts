@@ -10,6 +10,8 @@ export interface NewKey {
   readonly name: string;
   readonly role: 'admin' | 'predict';
   readonly expiresAt?: Date | undefined;
+  /** Made by the platform for itself: no list shows it, and it is removed once it has expired. */
+  readonly internal?: boolean;
 }
 
 /** Makes a key; the answer is the only time that it is seen whole. */
@@ -26,6 +28,7 @@ export async function createKey(db: Db, input: NewKey): Promise<{ id: string; ke
       hint: keyHint(key),
       role: input.role,
       expires_at: input.expiresAt ?? null,
+      internal: input.internal ?? false,
     })
     .execute();
   await notifyKeys(db);
@@ -51,7 +54,22 @@ export async function ensureAdminKey(db: Db, key: string): Promise<void> {
 }
 
 export async function listKeys(db: Db, project: string) {
-  return db.selectFrom('api_keys').selectAll().where('project', '=', project).orderBy('created_at').execute();
+  return db
+    .selectFrom('api_keys')
+    .selectAll()
+    .where('project', '=', project)
+    .where('internal', '=', false)
+    .orderBy('created_at')
+    .execute();
+}
+
+/** Removes keys that the platform made for itself and that have expired. */
+export async function forgetInternalKeys(db: Db): Promise<void> {
+  await db
+    .deleteFrom('api_keys')
+    .where('internal', '=', true)
+    .where('expires_at', '<', sql<Date>`now() - interval '1 minute'`)
+    .execute();
 }
 
 export async function revokeKey(db: Db, project: string, id: string): Promise<void> {

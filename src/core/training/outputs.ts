@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { AppError } from '../../errors.js';
+import { storeBlob } from '../blob-references.js';
 import type { Blobs } from '../blobs.js';
 import { recordBlob } from '../datasets/store.js';
 import type { Sandbox } from '../fleet.js';
@@ -44,7 +45,7 @@ export async function registerOutputs(deps: OutputDeps, attempt: FinishedAttempt
   }
   const files: ArtifactFile[] = [];
   for (const path of paths) {
-    const { digest, bytes } = await deps.blobs.put(createReadStream(join(folder, path)));
+    const { digest, bytes } = await storeBlob(deps.db, deps.blobs, createReadStream(join(folder, path)));
     await recordBlob(deps.db, attempt.project, digest, bytes);
     files.push({ path, digest, bytes });
   }

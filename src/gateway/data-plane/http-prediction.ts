@@ -12,6 +12,7 @@ import { MAX_HELD_BYTES } from '../http/front.js';
 import { wholeBody } from '../http/whole-body.js';
 import { traceParent } from '../trace.js';
 import { answerError } from './answers.js';
+import { takenAsync } from './async.js';
 import { CLIENTS_OWN } from './client-failures.js';
 import { forwardedHeaders } from './forwarded-headers.js';
 import type { RevisionMeter } from './meters.js';
@@ -22,6 +23,7 @@ import { startPrediction } from './start-prediction.js';
 
 /** Takes a prediction over; the exchange is answered, whatever happens. */
 export function predictOverHttp(plane: Plane, exchange: HttpExchange, path: InferPath, id: string): void {
+  if (takenAsync(plane.services, exchange, path.name, id)) return;
   const prediction = new HttpPrediction(plane, exchange, { id, verb: path.verb, dialect: 'inference' });
   try {
     const destination = route(plane, exchange, path);

@@ -98,9 +98,10 @@ const OPENAI_CALL = /^(?:\/openai)?(\/v1\/(?:chat\/completions|completions|embed
 const known = new Map<string, DataPath>();
 const MAX_KNOWN = 4096;
 
-/** Whether a request target is for the data plane. */
+/** Whether a request target is for the data plane. Answers that are fetched later are for the control API's server. */
 export function isDataPath(url: string): boolean {
-  return url.startsWith('/v2/') || url.startsWith('/v1/') || url.startsWith('/openai/') || /^\/v2(\?|$)/.test(url);
+  if (url.startsWith('/v2/')) return !url.startsWith('/v2/predictions/');
+  return url.startsWith('/v1/') || url.startsWith('/openai/') || /^\/v2(\?|$)/.test(url);
 }
 
 /** Reads a path without its query; undefined when there is nothing at it. */

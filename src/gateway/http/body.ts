@@ -1,5 +1,5 @@
 /** Bodies of requests: held whole where they are small, passed on piece by piece where they are not. */
-import type { Transform } from 'node:stream';
+import { Readable, type Transform } from 'node:stream';
 import { createUnzip } from 'node:zlib';
 import type { BodySink, BodyStream } from '../../core/inference/forward.js';
 import { AppError, messageOf } from '../../errors.js';
@@ -108,4 +108,24 @@ export function collect(body: BodyStream): Promise<Buffer> {
     };
     body.read(sink);
   });
+}
+
+/** The same body as a stream, which asks for no more than its reader takes. */
+export function streamOf(body: BodyStream): Readable {
+  let begun = false;
+  const stream = new Readable({
+    read() {
+      if (begun) body.resume();
+      else body.read(sink);
+      begun = true;
+    },
+  });
+  const sink: BodySink = {
+    chunk: (chunk) => {
+      if (!stream.push(chunk)) body.pause();
+    },
+    end: () => void stream.push(null),
+    failed: (error) => void stream.destroy(error),
+  };
+  return stream;
 }

@@ -1,6 +1,6 @@
 /** Training jobs: submit, watch, cancel. */
 import { createRoute, z } from '@hono/zod-openapi';
-import { trainingQueueId } from '../../core/jobs.js';
+import { attemptQueueId } from '../../core/jobs.js';
 import { listPromotions } from '../../core/promotions/store.js';
 import { lastMetrics, logsAfter, metricsAfter } from '../../core/training/output-store.js';
 import { jobSpecSchema } from '../../core/training/spec.js';
@@ -21,6 +21,7 @@ import {
   after,
   answer,
   component,
+  idempotencyHeaders,
   jsonRequest,
   limit,
   named,
@@ -46,14 +47,7 @@ const submit = createRoute({
   description: 'Once this answers, the job is accepted and will reach its end, whatever happens to this process.',
   tags,
   request: {
-    headers: z.object({
-      'idempotency-key': z
-        .string()
-        .min(1)
-        .max(200)
-        .optional()
-        .describe('The same key and job again is the same submission.'),
-    }),
+    headers: idempotencyHeaders,
     body: jsonRequest(component('JobSpec', jobSpecSchema)),
   },
   responses: {
@@ -145,7 +139,7 @@ export function jobRoutes(services: Services) {
     const { id, created } = await submitJob(db, project, c.req.valid('json'), key);
     const { state } = await getJob(db, project, id);
     // also when it was there before: the first submission may have died before it got here
-    if (state === 'queued') await enqueueOrLog(services, 'training.run', { jobId: id }, trainingQueueId(id, 0));
+    if (state === 'queued') await enqueueOrLog(services, 'training.run', { jobId: id }, attemptQueueId(id, 0));
     return c.json({ id, state }, created ? 202 : 200);
   });
 

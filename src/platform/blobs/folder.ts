@@ -41,6 +41,7 @@ export class FolderBlobs implements Blobs {
       }
       await file.sync();
       await file.close();
+      await options.onDigest?.(digest);
       await this.place(temporary, digest);
       return { digest, bytes };
     } catch (error) {

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../../core/backoff.js';
 import type { JobHandlers, JobName } from '../../core/jobs.js';
 import { AppError, asAppError, messageOf, WIRE } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { AnyProcessor, AnyWorker, Link } from './backing.js';
-import { backoffMs, DELIVERY, JOB_NAMES, POLICY } from './options.js';
+import { DELIVERY, JOB_NAMES, POLICY } from './options.js';
 
 /** What a worker process runs at once, and how patiently it ends. */
 export interface HostOptions {

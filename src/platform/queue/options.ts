@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto';
+import type { Backoff } from '../../core/backoff.js';
 import type { JobName } from '../../core/jobs.js';
 
 /** How one kind of job is delivered. */
-export interface JobPolicy {
+export interface JobPolicy extends Backoff {
   /** Deliveries that may throw before the job is given up. Deliveries cut short by a dead worker do not count. */
   readonly attempts: number;
-  /** The wait after the first failure, in milliseconds; it doubles with every further one. */
-  readonly backoffMs: number;
-  readonly maxBackoffMs: number;
   /** Jobs of this name that one worker process runs at once, unless it is told otherwise. */
   readonly concurrency: number;
 }
@@ -17,6 +15,9 @@ export const POLICY: { readonly [N in JobName]: JobPolicy } = {
   'training.run': { attempts: 5, backoffMs: 1_000, maxBackoffMs: 60_000, concurrency: 4 },
   'promotion.decide': { attempts: 8, backoffMs: 500, maxBackoffMs: 30_000, concurrency: 4 },
   'rollout.advance': { attempts: 8, backoffMs: 250, maxBackoffMs: 10_000, concurrency: 16 },
+  'prediction.run': { attempts: 5, backoffMs: 500, maxBackoffMs: 30_000, concurrency: 32 },
+  'batch.run': { attempts: 5, backoffMs: 1_000, maxBackoffMs: 60_000, concurrency: 2 },
+  'webhook.send': { attempts: 5, backoffMs: 1_000, maxBackoffMs: 60_000, concurrency: 16 },
 };
 
 /** Every job name, in a fixed order. */
@@ -39,15 +40,6 @@ export const DELIVERY = {
   drainDelay: 5,
   runRetryDelay: 1_000,
 } as const;
-
-/**
- * Milliseconds to wait after the `failures`th failure (from 1): exponential, capped, and with jitter: a random point in
- * the upper half, so that what failed together does not come back together. `random` is in [0, 1).
- */
-export function backoffMs(policy: JobPolicy, failures: number, random: number): number {
-  const full = Math.min(policy.maxBackoffMs, policy.backoffMs * 2 ** Math.min(30, Math.max(0, failures - 1)));
-  return Math.floor(full / 2 + (full / 2) * random);
-}
 
 /** A resource's id as BullMQ takes it: no colon, not a bare number, bounded length; different ids stay different. */
 export function queueId(id: string): string {
