@@ -35,6 +35,7 @@ it("takes nothing from a server that tells something else: it may be anybody's",
     {},
     [],
     { model_stats: {} },
+    { model_stats: [{ name: { toString: 1 }, version: [] }] },
     { model_stats: [null, 'a', { batch_stats: 1 }] },
   ]) {
     expect(addStatistics('m', '1', readStatistics(answer))).toEqual(empty);

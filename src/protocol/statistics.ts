@@ -45,8 +45,8 @@ type Fields = Readonly<Record<string, unknown>>;
 /** What a server's answer tells of its models. It may be anybody's server: what is missing or no number counts as 0. */
 export function readStatistics(answer: unknown): ModelStatistics[] {
   return objects(fields(answer).model_stats).map((model) => ({
-    name: String(model.name ?? ''),
-    version: String(model.version ?? ''),
+    name: text(model.name),
+    version: text(model.version),
     last_inference: count(model.last_inference),
     inference_count: count(model.inference_count),
     execution_count: count(model.execution_count),
@@ -72,6 +72,10 @@ function fields(value: unknown): Fields {
 
 function objects(value: unknown): Fields[] {
   return Array.isArray(value) ? value.map(fields) : [];
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }
 
 function count(value: unknown): number {

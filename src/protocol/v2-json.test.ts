@@ -45,6 +45,11 @@ describe('print and parse', () => {
     }
   });
 
+  it('take a name and a version of a server that are no text for none', () => {
+    const body = Buffer.from('{"model_name":{"toString":1},"model_version":3,"outputs":[]}');
+    expect(parseInferResponse(body)).toMatchObject({ modelName: '', modelVersion: '3' });
+  });
+
   it('keep 64-bit integers exact in a request whose texts look like numbers', () => {
     const text =
       '{"id":"12345678901234567890","inputs":[{"name":"s","datatype":"BYTES","shape":[1],"data":["a\\"9007199254740993"]},' +

@@ -27,13 +27,17 @@ export function parseInferRequest(body: Buffer, options: ParseOptions = {}): Inf
   return { id: root.id, parameters: root.parameters, inputs: root.tensors, outputs: readOutputs(root.others.outputs) };
 }
 
+/** A name or a version, which some servers send as a number; undefined for anything else. */
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined;
+}
+
 /** Reads the body of an infer response, as a client does. */
 export function parseInferResponse(body: Buffer, options: { headerLength?: number | undefined } = {}): InferResponse {
   const { id, tensors, others } = new RootReader(body, options.headerLength, 'outputs').read();
-  const version = others.model_version;
   return {
-    modelName: String(others.model_name ?? ''),
-    modelVersion: version === undefined ? undefined : String(version),
+    modelName: textOf(others.model_name) ?? '',
+    modelVersion: textOf(others.model_version),
     id,
     outputs: tensors,
   };

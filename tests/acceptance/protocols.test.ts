@@ -187,6 +187,8 @@ describe('statistics and settings', () => {
     });
     expect((await ask('/v2/trace/setting')).json).toMatchObject({ trace_level: ['OFF'] });
     expect((await ask('/v2/models/digits/trace/setting', { trace_level: ['TIMESTAMPS'] })).status).toBe(501);
+    expect((await ask('/v2/trace/setting', { trace_level: { toString: 1 } })).status).toBe(501);
+    expect((await ask('/v2/trace/setting', { parameters: { toString: 1 } })).status).toBe(400);
     expect((await ask('/v2/logging', { log_verbose_level: 1 })).json).toMatchObject({ log_verbose_level: 1 });
     expect((await ask('/v2/logging', { log_verbose_level: 'x' })).status).toBe(400);
     expect((await ask('/v2/logging', { log_verbose_level: 0, log_info: false })).json).toMatchObject({

@@ -110,11 +110,16 @@ async function traceSettings(asked: Asked): Promise<Answer> {
   if (changes) {
     checkTraceSettings(
       Object.fromEntries(
-        Object.entries(changes).map(([name, value]) => [name, value === null ? null : [value].flat().map(String)]),
+        Object.entries(changes).map(([name, value]) => [name, value === null ? null : [value].flat().map(textOf)]),
       ),
     );
   }
   return ok(TRACE_SETTINGS);
+}
+
+/** A setting's value as text, whatever it is: an object may have a toString of its own, which is none. */
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 async function logs(asked: Asked): Promise<Answer> {
