@@ -84,8 +84,9 @@ async function attack(stage: Stage, ports: readonly Port[], { seed, inputs, firs
     const from = first + warmUp(one);
     faults.push(...(await runPort(one, { seed, first: from, count: shareOf(one) - warmUp(one) })));
     const seconds = (performance.now() - began) / 1000;
+    const { gatewayMb } = examine(stage);
     figures[`inputs to ${one.name}`] =
-      `${shareOf(one)} (the last ${shareOf(one) - warmUp(one)} in ${seconds.toFixed(1)} s)`;
+      `${shareOf(one)} (the last ${shareOf(one) - warmUp(one)} in ${seconds.toFixed(1)} s; gateway then ${gatewayMb.toFixed(0)} MiB)`;
   }
   faults.push(...(await leftovers(stage)).map((line) => `still in flight: ${line}`));
   const after = examine(stage);
