@@ -4,8 +4,7 @@
  */
 import { type RawBuilder, sql } from 'kysely';
 import type { Db } from './schema.js';
-
-export type WorkState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
+import type { WorkState } from './work-state.js';
 
 /** The tables of such work. */
 export type Work = 'predictions' | 'batch_predictions';

@@ -8,7 +8,6 @@ import type { RuntimeSettings } from './endpoints/runtime.js';
 import type { ResponseCacheSettings } from './inference/response-cache/settings.js';
 import type { Artifact, Lineage } from './models/model.js';
 import type { ServerSpec } from './models/server.js';
-import type { WorkState } from './ownership.js';
 import type { PayloadLogSettings } from './payload-log/settings.js';
 import type { StoredRequest } from './predictions/spec.js';
 import type { GateResult, PromotionState } from './promotions/promotion.js';
@@ -16,7 +15,8 @@ import type { RolloutPlan, RolloutState } from './rollouts/rollout.js';
 import type { OutputColumn } from './tables/outputs.js';
 import type { LogStream } from './training/runner.js';
 import type { JobSpec, JobState } from './training/spec.js';
-import type { DeliveryState } from './webhooks/store.js';
+import type { DeliveryState } from './webhooks/delivery-state.js';
+import type { WorkState } from './work-state.js';
 
 type Json<T> = ColumnType<T, string, string>;
 type MaybeJson<T> = ColumnType<T | null, string | null | undefined, string | null>;

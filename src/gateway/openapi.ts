@@ -1,6 +1,6 @@
 /** What the routes share to describe themselves: bodies, answers, errors, and the document made of them. */
 import { OpenAPIHono, z } from '@hono/zod-openapi';
-import type { WorkState } from '../core/ownership.js';
+import type { WorkState } from '../core/work-state.js';
 import { AppError, type ErrorCode, WIRE } from '../errors.js';
 import type { GatewayEnv } from './env.js';
 import { describeIssues } from './issues.js';

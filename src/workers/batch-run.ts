@@ -2,8 +2,9 @@
 import { deadline, joinSignals } from '../abort.js';
 
 import { backoffMs } from '../core/backoff.js';
+import type { BatchDeps } from '../core/batch/deps.js';
 import { claimBatch, failBatch } from '../core/batch/ends.js';
-import { type BatchDeps, runBatch } from '../core/batch/run.js';
+import { runBatch } from '../core/batch/run.js';
 import type { BatchRow } from '../core/batch/store.js';
 import { attemptQueueId, type Enqueue, type JobHandler } from '../core/jobs.js';
 import { type Hold, putBack } from '../core/ownership.js';

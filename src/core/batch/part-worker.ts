@@ -10,11 +10,11 @@ import { checkColumns, columnsOf, columnsOfNothing, type OutputColumn, type Segm
 import type { Table } from '../tables/read.js';
 import type { DecodedRows } from '../tables/rows.js';
 import { checkTable, encodePart, mustKeepShape } from '../tables/write.js';
+import type { BatchDeps } from './deps.js';
 import { setBatchPhase } from './ends.js';
 import { keepColumns, type NumberedPart, notePart } from './parts.js';
 import { type PredictorOptions, predictRun } from './predict-rows.js';
 import { RequestSize } from './request-size.js';
-import type { BatchDeps } from './run.js';
 import { Slots } from './slots.js';
 import type { BatchPlan } from './spec.js';
 import type { BatchRow } from './store.js';

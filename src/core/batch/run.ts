@@ -3,36 +3,25 @@
  * earlier worker is not done again.
  */
 import type { Readable } from 'node:stream';
-import type { Clock } from '../../clock.js';
 import { AppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
 import { storeBlob } from '../blob-references.js';
-import type { Blobs, Digest } from '../blobs.js';
-import type { AskGateway } from '../gateways/ask.js';
+import type { Digest } from '../blobs.js';
 import type { EndpointRoute, RevisionRoute } from '../inference/route.js';
 import { RoutingTable } from '../inference/routing-table.js';
 import type { Hold } from '../ownership.js';
-import type { Db } from '../schema.js';
 import type { Part, PartLimits, TableFormat } from '../tables/format.js';
 import { layoutOf } from '../tables/layout.js';
 import { columnsOfNothing } from '../tables/outputs.js';
 import { openTable, type Table } from '../tables/read.js';
 import { checkTable, joinParts, type OutputTable } from '../tables/write.js';
+import type { BatchDeps } from './deps.js';
 import { setBatchPhase, succeedBatch } from './ends.js';
 import { openInput } from './input.js';
 import { PartWorker } from './part-worker.js';
 import { keepColumns, missingParts, outputsOf, planBatch } from './parts.js';
 import type { BatchPlan } from './spec.js';
 import type { BatchRow } from './store.js';
-
-export interface BatchDeps {
-  readonly db: Db;
-  readonly blobs: Blobs;
-  readonly ask: AskGateway;
-  readonly clock: Clock;
-  /** Most bytes of tensors in one request. */
-  readonly maxRequestBytes: number;
-}
 
 /** Text takes several times its bytes once it is read. */
 const TEXT_PARTS: PartLimits = { rows: 10_000, bytes: 4 * 2 ** 20 };

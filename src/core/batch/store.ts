@@ -7,8 +7,9 @@ import type { Digest } from '../blobs.js';
 import { findBlob, findDataset } from '../datasets/store.js';
 import { emit } from '../events/store.js';
 import { newId } from '../id.js';
-import { fromNow, LOOK_AFTER_MS, type WorkState } from '../ownership.js';
+import { fromNow, LOOK_AFTER_MS } from '../ownership.js';
 import type { Db, Schema } from '../schema.js';
+import type { WorkState } from '../work-state.js';
 import type { BatchSpec } from './spec.js';
 
 export type BatchRow = Selectable<Schema['batch_predictions']>;

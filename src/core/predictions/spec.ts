@@ -1,5 +1,5 @@
 /** An asynchronous prediction: a request that is answered later, at an address of its own. */
-import type { WorkState } from '../ownership.js';
+import type { WorkState } from '../work-state.js';
 
 /** What is kept of a request beside its body: as much as it takes to make it again. */
 export interface StoredRequest {

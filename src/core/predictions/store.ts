@@ -4,8 +4,9 @@ import { AppError } from '../../errors.js';
 import { addGarbage } from '../blob-references.js';
 import type { Digest } from '../blobs.js';
 import { newId } from '../id.js';
-import { fromNow, LOOK_AFTER_MS, type WorkState } from '../ownership.js';
+import { fromNow, LOOK_AFTER_MS } from '../ownership.js';
 import type { Db } from '../schema.js';
+import type { WorkState } from '../work-state.js';
 import { announceEnd } from './ends.js';
 import type { StoredRequest } from './spec.js';
 

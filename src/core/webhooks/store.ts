@@ -3,9 +3,8 @@ import { sql } from 'kysely';
 import { newId } from '../id.js';
 import { fromNow, LOOK_AFTER_MS } from '../ownership.js';
 import type { Db } from '../schema.js';
+import type { DeliveryState } from './delivery-state.js';
 import { newSecret } from './signature.js';
-
-export type DeliveryState = 'queued' | 'delivered' | 'failed';
 
 /** How long a try may take altogether; one whose worker died is due again afterwards. */
 export const TRY_MS = 30_000;

@@ -12,10 +12,10 @@ import { type InferCodec, JSON_HEADERS } from '../../protocol/codecs/codec.js';
 import { writeModelInferRequest } from '../../protocol/grpc/infer-request.js';
 import { readModelInferResponse } from '../../protocol/grpc/infer-response.js';
 import { type InferRequest, SIGNATURE_PARAMETER } from '../../protocol/infer.js';
+import type { AskedPrediction } from './asked-prediction.js';
 import type { Plane } from './plane.js';
 import { predictByMessage } from './predict-by-message.js';
 import { errorOfReply } from './reply-error.js';
-import type { AskedPrediction } from './start-prediction.js';
 
 /** Says where an answer came from. */
 const CACHE_HEADER = 'sluice-cache';

@@ -1,15 +1,9 @@
 import type { Exchange, ReplyHandler } from '../../core/inference/forward.js';
 import { type PredictOptions, predict } from '../../core/inference/predict.js';
-import { type LoggedPrediction, logged } from '../../core/payload-log/logged.js';
-import type { InferCodec } from '../../protocol/codecs/codec.js';
+import { logged } from '../../core/payload-log/logged.js';
+import type { AskedPrediction } from './asked-prediction.js';
 import { cachedPrediction } from './cached-prediction.js';
 import type { Plane } from './plane.js';
-
-/** A prediction that is about to be made. */
-export interface AskedPrediction extends LoggedPrediction {
-  /** The form that the call is in; undefined for one that is passed on unread, whatever the endpoint's settings. */
-  readonly codec: InferCodec | undefined;
-}
 
 /**
  * Sends a request to its revision, or answers it from what is kept of others, and has it recorded, as its endpoint's

@@ -1,0 +1,2 @@
+/** Where a webhook stands. */
+export type DeliveryState = 'queued' | 'delivered' | 'failed';
