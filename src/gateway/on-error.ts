@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { RequestError } from '@hono/node-server';
 import type { Context, ErrorHandler, NotFoundHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
@@ -30,6 +32,21 @@ export function onV2Error(log: Log): ErrorHandler<GatewayEnv> {
     c.header('Sluice-Error-Code', failure.code);
     const message = failure.code === 'internal' ? `internal error (request ${requestId})` : failure.message;
     return c.json({ error: message }, WIRE[failure.code].http as ContentfulStatusCode);
+  };
+}
+
+/** What is said where a request does not get as far as the routes: its target is no path, such as `*`, or we failed. */
+export function onUnroutable(log: Log): (error: unknown) => Response {
+  return (error) => {
+    const broken = error instanceof RequestError;
+    const requestId = randomUUID();
+    if (!broken) log.error('a request failed before it was routed', { requestId, error });
+    const code: ErrorCode = broken ? 'invalid' : 'internal';
+    const message = broken
+      ? `the request's target cannot be read: ${error.message}`
+      : `internal error (request ${requestId})`;
+    const headers = { 'X-Request-Id': requestId };
+    return Response.json({ error: { code, message, requestId } }, { status: WIRE[code].http, headers });
   };
 }
 

@@ -18,6 +18,7 @@ import { createPlane } from '../gateway/data-plane/plane.js';
 import { GrpcConnections } from '../gateway/grpc/connections.js';
 import { createFront } from '../gateway/http/front.js';
 import { Notifications } from '../gateway/notifications.js';
+import { onUnroutable } from '../gateway/on-error.js';
 import type { Services } from '../gateway/services.js';
 import type { Log } from '../log.js';
 import { createGatewayMetrics, type GatewayMetrics, type PrintedMetrics } from '../metrics.js';
@@ -200,7 +201,7 @@ async function openDoors(config: Config, services: Services): Promise<Doors> {
     takes: isDataPath,
     grpc,
     dataPlane: createDataPlane(plane),
-    control: getRequestListener(app.fetch, { overrideGlobalObjects: false }),
+    control: getRequestListener(app.fetch, { overrideGlobalObjects: false, errorHandler: onUnroutable(log) }),
     maxConnections,
     bodyTimeoutMs: predictTimeoutMs,
     // event streams send a heartbeat, uploads and predictions have limits of their own

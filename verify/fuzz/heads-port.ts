@@ -162,8 +162,8 @@ const FIELDS = [
     'Authorization: Basic \xff',
   ],
 ];
-/** What Node's server says of what it cannot read has no body. */
-const BARE = new Set([400, 408, 413, 417, 431]);
+/** An expectation that is not known is refused by Node's server, without a body. */
+const BARE = new Set([417]);
 
 export function headsPort(port: number, key: string): Port {
   return {

@@ -123,6 +123,28 @@ const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
 const raw = (...lines: string[]) => ['POST /v2/a HTTP/1.1', 'Host: x', ...lines].join('\r\n');
 const HIDDEN = get('/v2/hidden');
 
+describe('bytes that are no request', () => {
+  it.each([
+    ['no host', 'GET /v2/a HTTP/1.1\r\n\r\n', 400, 'invalid', 'Host'],
+    ['no head', 'hello\r\n\r\n', 400, 'invalid', 'no HTTP request'],
+    [
+      'a head that is too large',
+      `${get('/v2/a').trim()}\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`,
+      431,
+      'too_large',
+      '16 KiB',
+    ],
+  ])("%s: refused in the protocol's form", async (_, bytes, status, code, words) => {
+    const { port } = await start();
+    const { socket, ended } = client(port);
+    socket.write(bytes, 'latin1');
+    const [head = '', body = ''] = (await ended).split('\r\n\r\n');
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(head).toContain(`sluice-error-code: ${code}`);
+    expect(JSON.parse(body)).toEqual({ error: expect.stringContaining(words) });
+  });
+});
+
 describe('framing that two readers may take for different things', () => {
   it.each([
     ['a length and chunks', raw('Content-Length: 5', 'Transfer-Encoding: chunked', '', `0\r\n\r\n${HIDDEN}`)],

@@ -5,6 +5,7 @@
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { GrpcConnections } from '../grpc/connections.js';
+import { refuseBroken, refuseHostless } from './broken-request.js';
 import type { HttpExchange } from './exchange.js';
 import { FastConnection } from './fast-connection.js';
 import { NodeExchange } from './node-exchange.js';
@@ -41,12 +42,20 @@ export const MAX_HELD_BYTES = 1024 * 1024;
 export function createFront(options: FrontOptions): Front {
   const { takes, dataPlane, control, grpc, idleMs } = options;
   const http = createHttpServer(
-    { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0, noDelay: true },
+    {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: 0,
+      noDelay: true,
+      requireHostHeader: false,
+    },
     (request, response) => {
+      if (refuseHostless(request, response)) return;
       if (takes(request.url ?? '/')) dataPlane(new NodeExchange(request, response));
       else control(request, response);
     },
   );
+  http.on('clientError', refuseBroken);
   http.timeout = idleMs;
   // it never listens itself, and would not watch over its connections' time-outs otherwise
   http.emit('listening');
