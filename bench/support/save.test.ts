@@ -16,6 +16,13 @@ describe('withSection', () => {
     expect(withSection(after, 'peers', 'new')).toBe(after);
   });
 
+  it('takes markers that prose speaks of for prose', () => {
+    const prose = 'between `<!-- hop:begin -->`, and `<!-- hop:end -->`) and\n\n';
+    expect(withSection(`${prose}<!-- hop:begin -->\n<!-- hop:end -->\n`, 'hop', 'new')).toBe(
+      `${prose}<!-- hop:begin -->\n\nnew\n\n<!-- hop:end -->\n`,
+    );
+  });
+
   it('makes a document of its own', () => {
     expect(withSection('', 'hop', 'text')).toBe('<!-- hop:begin -->\n\ntext\n\n<!-- hop:end -->\n');
   });

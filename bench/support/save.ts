@@ -11,7 +11,14 @@ export async function saveSection(file: string, name: string, text: string): Pro
 export function withSection(document: string, name: string, text: string): string {
   const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
   const section = `${begin}\n\n${text.trim()}\n\n${end}`;
-  const [from, to] = [document.indexOf(begin), document.indexOf(end)];
+  const [from, to] = [lineOf(document, begin), lineOf(document, end)];
   if (from === -1 || to < from) return `${document.trimEnd()}\n\n${section}\n`.trimStart();
   return document.slice(0, from) + section + document.slice(to + end.length);
+}
+
+/** Where a marker stands alone on its line; one that prose speaks of is none. */
+function lineOf(document: string, marker: string): number {
+  if (document.startsWith(`${marker}\n`)) return 0;
+  const at = `${document}\n`.indexOf(`\n${marker}\n`);
+  return at === -1 ? -1 : at + 1;
 }
