@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { AppError } from '../errors.js';
 import {
   FLAG_MORE,
@@ -154,3 +155,19 @@ function deepFrozen(meta: unknown): unknown {
 }
 
 const KEPT_METAS = 64;
+
+/**
+ * Hands the frames that come on a socket to `take`. Bytes that are no frames, and a frame that `take` throws at, end the
+ * connection; `onBroken` hears of it first.
+ */
+export function readFrames(socket: Socket, take: (frame: Frame) => void, onBroken?: (error: unknown) => void): void {
+  const reader = new FrameReader(take);
+  socket.on('data', (chunk: Buffer) => {
+    try {
+      reader.push(chunk);
+    } catch (error) {
+      onBroken?.(error);
+      socket.destroy();
+    }
+  });
+}

@@ -4,7 +4,7 @@ import { AppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
 import { BodyCredit, type BodySender, creditOf, sendMessage } from '../protocol/body-sender.js';
 import { JSON_HEADERS } from '../protocol/codecs/codec.js';
-import { FrameReader } from '../protocol/frame-reader.js';
+import { readFrames } from '../protocol/frame-reader.js';
 import { FrameWriter } from '../protocol/frame-writer.js';
 import {
   asRequestMeta,
@@ -94,15 +94,11 @@ class FrameConnection {
 
   serve(log: Log): void {
     const { socket } = this;
-    const reader = new FrameReader((frame) => this.take(frame));
-    socket.on('data', (chunk) => {
-      try {
-        reader.push(chunk);
-      } catch (error) {
-        log.warn('a connection sent what is no frame', { error: messageOf(error) });
-        socket.destroy();
-      }
-    });
+    readFrames(
+      socket,
+      (frame) => this.take(frame),
+      (error) => log.warn('a connection sent what is no frame', { error: messageOf(error) }),
+    );
     socket.on('error', (error) => log.debug('a connection failed', { error: error.message }));
     const abandon = () => {
       for (const { signal } of this.pending.values()) signal.aborted = true;

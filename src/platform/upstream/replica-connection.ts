@@ -1,9 +1,10 @@
 /** The framed hop's asking side: many calls in flight on one Unix-socket connection to a model server. */
 import { connect, type Socket } from 'node:net';
 import type { Call, Exchange, Forward, ReplyHandler } from '../../core/inference/forward.js';
-import { AppError, asAppError } from '../../errors.js';
+import { AppError } from '../../errors.js';
 import { BodyCredit, type BodySender, creditOf, sendMessage } from '../../protocol/body-sender.js';
-import { FrameReader } from '../../protocol/frame-reader.js';
+import { FrameIds } from '../../protocol/frame-ids.js';
+import { readFrames } from '../../protocol/frame-reader.js';
 import { FrameWriter } from '../../protocol/frame-writer.js';
 import {
   asResponseMeta,
@@ -44,21 +45,14 @@ class Hop {
   readonly calls = new Map<number, HopCall>();
   readonly writer: FrameWriter;
   readonly closed: Promise<void>;
-  private lastId = 0;
+  private readonly ids = new FrameIds();
   private readonly metas = new Map<string, Buffer>();
   /** By headers that many calls share, then by path. */
   private readonly shared = new WeakMap<Call['headers'], Map<string, Buffer>>();
 
   constructor(private readonly socket: Socket) {
     this.writer = new FrameWriter(socket);
-    const reader = new FrameReader((frame) => this.take(frame));
-    socket.on('data', (chunk: Buffer) => {
-      try {
-        reader.push(chunk);
-      } catch (error) {
-        socket.destroy(asAppError(error));
-      }
-    });
+    readFrames(socket, (frame) => this.take(frame));
     // the close that follows fails what is in flight
     socket.on('error', () => {});
     this.closed = new Promise((done) => {
@@ -75,7 +69,7 @@ class Hop {
   }
 
   readonly forward: Forward = (call, handler) => {
-    const id = this.nextFreeId();
+    const id = this.ids.next(this.calls);
     const exchange = new HopCall(this, id, handler);
     const meta = this.metaOf(call);
     this.calls.set(id, exchange);
@@ -92,12 +86,6 @@ class Hop {
     else if (frame.type === FRAME_BODY) call.data(frame);
     else if (frame.type === FRAME_WINDOW) call.sender?.credit(creditOf(frame.body));
     else throw new AppError('upstream_failed', 'the model server sent what is no answer');
-  }
-
-  private nextFreeId(): number {
-    do this.lastId = (this.lastId + 1) >>> 0;
-    while (this.calls.has(this.lastId));
-    return this.lastId;
   }
 
   private metaOf(call: Call): Buffer {

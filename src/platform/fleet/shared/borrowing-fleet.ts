@@ -5,7 +5,8 @@ import type { Forward } from '../../../core/inference/forward.js';
 import type { LeaseWaiter, PooledReplica, Waiting } from '../../../core/inference/pool.js';
 import type { RevisionRoute } from '../../../core/inference/route.js';
 import { AppError, asAppError } from '../../../errors.js';
-import { FrameReader } from '../../../protocol/frame-reader.js';
+import { FrameIds } from '../../../protocol/frame-ids.js';
+import { readFrames } from '../../../protocol/frame-reader.js';
 import { FrameWriter } from '../../../protocol/frame-writer.js';
 import { asResponseMeta, FRAME_CANCEL, FRAME_REQUEST, FRAME_RESPONSE, type Frame } from '../../../protocol/frames.js';
 import { type Grant, leaseMeta, readAnswer } from './lease-frames.js';
@@ -24,7 +25,7 @@ export class BorrowingFleet implements Fleet {
   private readonly lines = new ReplicaLines();
   private readonly metas = new Map<string, Buffer>();
   private readonly writer: FrameWriter;
-  private lastId = 0;
+  private readonly ids = new FrameIds();
   private gone = false;
 
   private constructor(
@@ -32,14 +33,7 @@ export class BorrowingFleet implements Fleet {
     private readonly news: LenderNews,
   ) {
     this.writer = new FrameWriter(socket);
-    const reader = new FrameReader((frame) => this.take(frame));
-    socket.on('data', (chunk: Buffer) => {
-      try {
-        reader.push(chunk);
-      } catch (error) {
-        socket.destroy(asAppError(error));
-      }
-    });
+    readFrames(socket, (frame) => this.take(frame));
     socket.on('error', () => {});
     socket.on('close', () => {
       this.gone = true;
@@ -67,7 +61,7 @@ export class BorrowingFleet implements Fleet {
 
   lease(revision: RevisionRoute, waiter: LeaseWaiter): Waiting {
     if (this.gone) throw lenderGone();
-    const id = this.nextFreeId();
+    const id = this.ids.next(this.places);
     const place = new Place(this, id, waiter);
     this.places.set(id, place);
     this.writer.write({ id, type: FRAME_REQUEST, meta: this.metaOf(revision.key) });
@@ -111,12 +105,6 @@ export class BorrowingFleet implements Fleet {
       this.giveBack(id);
       place.refused(answer);
     } else place.answered(answer);
-  }
-
-  private nextFreeId(): number {
-    do this.lastId = (this.lastId + 1) >>> 0;
-    while (this.places.has(this.lastId));
-    return this.lastId;
   }
 
   private metaOf(key: string): Buffer {

@@ -6,7 +6,7 @@ import type { Lease, LeaseWaiter, PooledReplica, Waiting } from '../../../core/i
 import type { RevisionRoute } from '../../../core/inference/route.js';
 import { AppError, asAppError, messageOf } from '../../../errors.js';
 import type { Log } from '../../../log.js';
-import { FrameReader } from '../../../protocol/frame-reader.js';
+import { readFrames } from '../../../protocol/frame-reader.js';
 import { FrameWriter } from '../../../protocol/frame-writer.js';
 import { asRequestMeta, FRAME_CANCEL, FRAME_REQUEST, FRAME_RESPONSE, type Frame } from '../../../protocol/frames.js';
 import { grantMeta, refusalMeta } from './lease-frames.js';
@@ -58,15 +58,11 @@ class Borrower {
 
   serve(): void {
     const { socket, options } = this;
-    const reader = new FrameReader((frame) => this.take(frame));
-    socket.on('data', (chunk: Buffer) => {
-      try {
-        reader.push(chunk);
-      } catch (error) {
-        options.log.error('a process of the gateway asked for what is no slot', { error: messageOf(error) });
-        socket.destroy();
-      }
-    });
+    readFrames(
+      socket,
+      (frame) => this.take(frame),
+      (error) => options.log.error('a process of the gateway asked for what is no slot', { error: messageOf(error) }),
+    );
     socket.on('error', () => {});
     socket.on('close', () => {
       for (const one of this.borrowed.values()) one.giveBack();
