@@ -117,7 +117,7 @@ export async function recoverLost(
 }
 
 /** What waits and whose time has come, but perhaps nobody was told of; the longest first. It is left alone for a while. */
-export async function overdue(db: Db, work: Work): Promise<{ id: string; attempt: number }[]> {
+export async function overdue(db: Db, work: Work | 'webhook_deliveries'): Promise<{ id: string; attempt: number }[]> {
   const { rows } = await sql<{ id: string; attempt: number }>`
     update ${sql.table(work)} set look_at = ${fromNow(LOOK_AGAIN_MS)}
     where id in (select id from ${sql.table(work)} where state = 'queued' and look_at <= now()

@@ -11,7 +11,6 @@ import { LOOK_EVERY_MS } from '../core/rollouts/advance.js';
 import { overdueRollouts } from '../core/rollouts/store.js';
 import type { Db } from '../core/schema.js';
 import { recoverJobs } from '../core/training/attempts.js';
-import { overdueDeliveries } from '../core/webhooks/store.js';
 
 /** A worker that has not been heard of for this long has lost its training job. */
 export const JOB_SILENCE_MS = 15_000;
@@ -58,6 +57,6 @@ async function reconcilePredictions({ db, enqueue }: Pick<ReconcileDeps, 'db' | 
   await failLateBatches(db);
   for (const { id, attempt } of await overdue(db, 'batch_predictions'))
     await enqueue('batch.run', { batchId: id }, { id: attemptQueueId(id, attempt) });
-  for (const { id, attempt } of await overdueDeliveries(db))
+  for (const { id, attempt } of await overdue(db, 'webhook_deliveries'))
     await enqueue('webhook.send', { deliveryId: id }, { id: attemptQueueId(id, attempt) });
 }

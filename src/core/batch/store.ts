@@ -5,6 +5,7 @@ import { type Selectable, sql } from 'kysely';
 import { AppError } from '../../errors.js';
 import type { Digest } from '../blobs.js';
 import { findBlob, findDataset } from '../datasets/store.js';
+import { getEndpoint } from '../endpoints/store.js';
 import { emit } from '../events/store.js';
 import { newId } from '../id.js';
 import { fromNow, LOOK_AFTER_MS } from '../ownership.js';
@@ -65,22 +66,15 @@ export async function submitBatch(
 }
 
 async function checkedEndpoint(db: Db, project: string, { endpoint, revision }: BatchSpec): Promise<string> {
-  const found = await db
-    .selectFrom('endpoints')
-    .select('id')
-    .where('project', '=', project)
-    .where('name', '=', endpoint)
-    .where('deleted_at', 'is', null)
-    .executeTakeFirst();
-  if (!found) throw new AppError('not_found', `there is no endpoint "${endpoint}"`, { details: { endpoint } });
-  if (revision === undefined) return found.id;
+  const { id } = await getEndpoint(db, project, endpoint);
+  if (revision === undefined) return id;
   const known = await db
     .selectFrom('revisions')
     .select('number')
-    .where('endpoint_id', '=', found.id)
+    .where('endpoint_id', '=', id)
     .where('number', '=', revision)
     .executeTakeFirst();
-  if (known) return found.id;
+  if (known) return id;
   throw new AppError('not_found', `endpoint "${endpoint}" has no revision ${revision}`, { details: { revision } });
 }
 

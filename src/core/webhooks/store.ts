@@ -8,9 +8,6 @@ import { newSecret } from './signature.js';
 
 /** How long a try may take altogether; one whose worker died is due again afterwards. */
 export const TRY_MS = 30_000;
-/** Rows that one pass enqueues at most. */
-const LOOK_AT_MOST = 200;
-const LOOK_AGAIN_MS = 30_000;
 
 export interface NewDelivery {
   readonly project: string;
@@ -93,16 +90,6 @@ export async function noteTry(
     .where('state', '=', 'queued')
     .where('attempt', '=', attempt)
     .execute();
-}
-
-/** Deliveries whose time has come, but perhaps nobody was told of. They are left alone for a while. */
-export async function overdueDeliveries(db: Db): Promise<{ id: string; attempt: number }[]> {
-  const { rows } = await sql<{ id: string; attempt: number }>`
-    update webhook_deliveries set look_at = ${fromNow(LOOK_AGAIN_MS)}
-    where id in (select id from webhook_deliveries where state = 'queued' and look_at <= now()
-      order by look_at limit ${LOOK_AT_MOST} for update skip locked)
-    returning id, attempt`.execute(db);
-  return rows;
 }
 
 /** Deliveries of a project, newest first. */
