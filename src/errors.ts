@@ -44,6 +44,9 @@ export const WIRE = {
   internal: { http: 500, grpc: 13, retry: false },
 } as const satisfies Record<ErrorCode, WireMeaning>;
 
+/** The header that says which of the codes an answer stands for: HTTP's statuses are fewer. */
+export const ERROR_CODE_HEADER = 'sluice-error-code';
+
 export interface ErrorOptions {
   /** Machine-readable facts beside the message: the field, the value, the bound. Never a secret. */
   readonly details?: Readonly<Record<string, unknown>>;

@@ -3,7 +3,7 @@ import { RequestError } from '@hono/node-server';
 import type { Context, ErrorHandler, NotFoundHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { AppError, asAppError, type ErrorCode, WIRE } from '../errors.js';
+import { AppError, asAppError, ERROR_CODE_HEADER, type ErrorCode, WIRE } from '../errors.js';
 import type { Log } from '../log.js';
 import { databaseError } from './database-errors.js';
 import type { GatewayEnv } from './env.js';
@@ -29,7 +29,7 @@ export function onV2Error(log: Log): ErrorHandler<GatewayEnv> {
     if (failure.code === 'internal')
       log.error('a request failed', { requestId, method: c.req.method, path: c.req.path, error });
     describe(c, failure);
-    c.header('Sluice-Error-Code', failure.code);
+    c.header(ERROR_CODE_HEADER, failure.code);
     const message = failure.code === 'internal' ? `internal error (request ${requestId})` : failure.message;
     return c.json({ error: message }, WIRE[failure.code].http as ContentfulStatusCode);
   };

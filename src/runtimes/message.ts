@@ -1,5 +1,5 @@
 /** Requests and answers of a model server, whichever door they pass. */
-import { asAppError, WIRE } from '../errors.js';
+import { asAppError, ERROR_CODE_HEADER, WIRE } from '../errors.js';
 import { JSON_HEADERS, type Message, type Printed } from '../protocol/codecs/codec.js';
 import type { Cancellation } from './batching/batcher.js';
 
@@ -20,9 +20,6 @@ export interface RuntimeResponse extends Printed {
 
 /** Takes the answer; called once. */
 export type Respond = (response: RuntimeResponse) => void;
-
-/** Says which of the error codes an answer stands for: HTTP statuses are fewer. */
-export const ERROR_CODE_HEADER = 'sluice-error-code';
 
 const NO_BODY = Buffer.alloc(0);
 

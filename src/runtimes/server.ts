@@ -1,5 +1,6 @@
 import { AppError } from '../errors.js';
 import type { Log } from '../log.js';
+import { readJsonObject } from '../protocol/json-object.js';
 import type { TensorSpec } from '../protocol/signature.js';
 import type { EngineOptions } from './engine.js';
 import type { FindEngine } from './engines.js';
@@ -144,7 +145,7 @@ export class ModelServer {
   }
 
   private index(body: Buffer) {
-    const onlyReady = readObject(body).ready === true;
+    const onlyReady = readJsonObject(body).ready === true;
     return this.models.index().filter((model) => !onlyReady || model.state === 'READY');
   }
 
@@ -201,19 +202,7 @@ function readSource(name: string, body: Buffer, defaultFramework: string, last: 
 }
 
 function readParameters(body: Buffer): Readonly<Record<string, unknown>> {
-  const parameters = readObject(body).parameters ?? {};
+  const parameters = readJsonObject(body).parameters ?? {};
   if (typeof parameters === 'object' && !Array.isArray(parameters)) return parameters as Record<string, unknown>;
   throw new AppError('invalid', '"parameters" is not an object');
-}
-
-function readObject(body: Buffer): Readonly<Record<string, unknown>> {
-  if (body.length === 0) return {};
-  let root: unknown;
-  try {
-    root = JSON.parse(body.toString('utf8'));
-  } catch {
-    throw new AppError('invalid', 'the body is not JSON');
-  }
-  if (typeof root === 'object' && root !== null && !Array.isArray(root)) return root as Record<string, unknown>;
-  throw new AppError('invalid', 'the body is not a JSON object');
 }

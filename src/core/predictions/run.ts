@@ -1,5 +1,5 @@
 /** One attempt of an asynchronous prediction: the request is made again, at a gateway, and its answer kept. */
-import { AppError, asAppError, messageOf } from '../../errors.js';
+import { AppError, asAppError, ERROR_CODE_HEADER, messageOf } from '../../errors.js';
 import { backoffMs } from '../backoff.js';
 import { storeBlob } from '../blob-references.js';
 import type { Blobs, Digest } from '../blobs.js';
@@ -28,7 +28,7 @@ const KEPT = [
   'inference-header-content-length',
   'sluice-revision',
   'sluice-model-version',
-  'sluice-error-code',
+  ERROR_CODE_HEADER,
 ];
 
 /** Makes the attempt. Rejects only with the signal's reason. */

@@ -1,4 +1,4 @@
-import { type AppError, asAppError, type ErrorCode, WIRE } from '../../errors.js';
+import { type AppError, asAppError, ERROR_CODE_HEADER, type ErrorCode, WIRE } from '../../errors.js';
 import type { HttpExchange } from '../http/exchange.js';
 import type { Services } from '../services.js';
 import type { Dialect } from './paths.js';
@@ -19,7 +19,7 @@ export function answerError(
 ): AppError {
   const failure = asAppError(thrown);
   if (failure.code === 'internal') services.log.error('a prediction failed', { requestId, error: thrown });
-  const headers: Record<string, string> = { ...JSON_HEADERS, 'sluice-error-code': failure.code };
+  const headers: Record<string, string> = { ...JSON_HEADERS, [ERROR_CODE_HEADER]: failure.code };
   if (failure.retryAfterSec !== undefined) headers['retry-after'] = String(Math.ceil(failure.retryAfterSec));
   if (failure.code === 'unauthenticated') headers['www-authenticate'] = 'Bearer';
   const message = failure.code === 'internal' ? `internal error (request ${requestId})` : failure.message;

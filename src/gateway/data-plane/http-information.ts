@@ -1,5 +1,4 @@
-/** What the protocols tell besides predictions, over HTTP. */
-import { AppError } from '../../errors.js';
+import { readJsonObject } from '../../protocol/json-object.js';
 import type { HttpExchange } from '../http/exchange.js';
 import { wholeBody } from '../http/whole-body.js';
 import { requireAdmin } from './access.js';
@@ -141,16 +140,7 @@ function configTensor({ name, datatype, dims }: ConfigTensor) {
 
 async function jsonBody({ plane, exchange }: Asked): Promise<Readonly<Record<string, unknown>>> {
   const { bodyBytes, apiTimeoutMs } = plane.services.limits;
-  const body = await wholeBody(exchange, { maxBytes: bodyBytes, timeoutMs: apiTimeoutMs });
-  if (body.length === 0) return {};
-  let root: unknown;
-  try {
-    root = JSON.parse(body.toString('utf8'));
-  } catch {
-    throw new AppError('invalid', 'the body is not JSON');
-  }
-  if (typeof root === 'object' && root !== null && !Array.isArray(root)) return root as Record<string, unknown>;
-  throw new AppError('invalid', 'the body is not a JSON object');
+  return readJsonObject(await wholeBody(exchange, { maxBytes: bodyBytes, timeoutMs: apiTimeoutMs }));
 }
 
 function ok(body: unknown): Answer {

@@ -3,7 +3,6 @@ import type { Caller } from '../../core/access/key.js';
 import type { EndpointRoute } from '../../core/inference/route.js';
 import { AppError, asAppError } from '../../errors.js';
 import type { ModelStatistics } from '../../protocol/statistics.js';
-import type { Services } from '../services.js';
 import { callerOf, visibleEndpoints } from './access.js';
 import { indexOf, type RepositoryLine } from './model-info.js';
 import { type Destination, type HeaderSource, type Named, type Plane, route } from './plane.js';
@@ -72,11 +71,6 @@ export async function modelStatistics(
       endpoint.targets.map(({ revision }) => statisticsOf(fleet, endpoint, revision)),
     ),
   );
-}
-
-/** Whether this gateway does its work. */
-export function serverReady(services: Services): boolean {
-  return services.readiness().ready;
 }
 
 /** Trace settings of Triton's extension, as they are without its own tracing: what is sent on is the W3C trace context. */

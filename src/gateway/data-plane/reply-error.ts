@@ -1,5 +1,5 @@
 import type { ReplyHead } from '../../core/inference/forward.js';
-import { AppError, type ErrorCode, WIRE } from '../../errors.js';
+import { AppError, ERROR_CODE_HEADER, type ErrorCode, WIRE } from '../../errors.js';
 
 /** Which of our codes a status of somebody else's server stands for; what is not here is the server's failure. */
 const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
@@ -16,7 +16,7 @@ const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
 
 /** An answer that is an error, as one of ours: for doors whose wire has no HTTP status. */
 export function errorOfReply({ status, headers }: ReplyHead, body: Buffer): AppError {
-  const named = headers['sluice-error-code'];
+  const named = headers[ERROR_CODE_HEADER];
   const code = named !== undefined && isCode(named) ? named : (BY_STATUS[status] ?? 'upstream_failed');
   const retryAfterSec = Number(headers['retry-after'] ?? Number.NaN);
   return new AppError(code, messageIn(body) ?? `the model's server answered with status ${status}`, {

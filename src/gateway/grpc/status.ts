@@ -1,5 +1,5 @@
 /** gRPC's status numbers, and what an error of ours is on that wire. */
-import { type AppError, WIRE } from '../../errors.js';
+import { type AppError, ERROR_CODE_HEADER, WIRE } from '../../errors.js';
 
 export const STATUS = {
   OK: 0,
@@ -23,7 +23,7 @@ export interface Outcome {
  * themselves; when a retry makes sense, the trailer of gRPC's retry design (A6) says after how many milliseconds.
  */
 export function outcomeOf({ code, message, retryAfterSec }: AppError, requestId?: string): Outcome {
-  const metadata: Record<string, string> = { 'sluice-error-code': code };
+  const metadata: Record<string, string> = { [ERROR_CODE_HEADER]: code };
   if (requestId !== undefined) metadata['x-request-id'] = requestId;
   if (retryAfterSec !== undefined) metadata['grpc-retry-pushback-ms'] = String(Math.round(retryAfterSec * 1000));
   const shown =

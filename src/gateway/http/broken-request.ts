@@ -1,7 +1,7 @@
 /** What is said of bytes that are no HTTP request, in the form that errors of predictions have. */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type ErrorCode, WIRE } from '../../errors.js';
+import { ERROR_CODE_HEADER, type ErrorCode, WIRE } from '../../errors.js';
 
 /** Of Node's reader, by the code of its error: https://nodejs.org/api/http.html#event-clienterror. Others are 400. */
 const SAID: Readonly<Record<string, readonly [status: number, code: ErrorCode, why: string]>> = {
@@ -47,7 +47,7 @@ function refusal(code: ErrorCode, why: string) {
   const headers = {
     'content-type': 'application/json',
     'content-length': String(Buffer.byteLength(body)),
-    'sluice-error-code': code,
+    [ERROR_CODE_HEADER]: code,
     connection: 'close',
   };
   return { headers, body };
