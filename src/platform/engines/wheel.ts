@@ -6,7 +6,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { AppError } from '../../errors.js';
-import { step } from '../python/pip.js';
+import { step, withPip } from '../python/pip.js';
 
 export interface PythonTools {
   readonly python: string;
@@ -38,11 +38,14 @@ export async function downloadWheels(
 ): Promise<string[]> {
   const { env, signal } = tools;
   const onLine = async (line: string) => tools.onLine(line);
-  await step({ env, onLine, signal }, tools.python, [
-    ...['-m', 'pip', 'download', '--only-binary', ':all:', '--python-version', WHEEL_PYTHON],
-    ...(dependencies ? [] : ['--no-deps']),
-    ...['--disable-pip-version-check', '--no-input', '--progress-bar', 'off', '--dest', folder, requirement],
-  ]);
+  const options = { env, onLine, signal };
+  await withPip(tools.python, { ...options, folder: `${folder}.pip` }, (python) =>
+    step(options, python, [
+      ...['-m', 'pip', 'download', '--only-binary', ':all:', '--python-version', WHEEL_PYTHON],
+      ...(dependencies ? [] : ['--no-deps']),
+      ...['--disable-pip-version-check', '--no-input', '--progress-bar', 'off', '--dest', folder, requirement],
+    ]),
+  );
   return (await readdir(folder)).filter((name) => name.endsWith('.whl')).map((name) => join(folder, name));
 }
 

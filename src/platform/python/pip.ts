@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { AppError, messageOf } from '../../errors.js';
@@ -91,14 +91,33 @@ export async function buildEnvironment(options: BuildOptions): Promise<void> {
 }
 
 /**
+ * Calls `use` with an interpreter that has pip: this one, or, where it came without (as Debian's own does), that of an
+ * environment that is made in `folder` for the time. Errors as those of `probeInterpreter` and `step`.
+ */
+export async function withPip<T>(
+  python: string,
+  options: StepOptions & { readonly folder: string },
+  use: (python: string) => Promise<T>,
+): Promise<T> {
+  const { folder } = options;
+  const { executable, pipForOthers } = await probeInterpreter(python, options.env);
+  if (pipForOthers) return use(executable);
+  try {
+    // of one that was killed something may be left
+    await step(options, executable, ['-m', 'venv', '--clear', folder]);
+    return await use(join(folder, 'bin', 'python'));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+type StepOptions = Pick<BuildOptions, 'env' | 'onLine' | 'signal'>;
+
+/**
  * Runs an interpreter, for pip or venv, to its end. Throws `cancelled` after an abort, `upstream_failed` when the network
  * failed, `not_ready` when the disk is full or something killed it, otherwise `invalid`, with the last lines it printed.
  */
-export async function step(
-  options: Pick<BuildOptions, 'env' | 'onLine' | 'signal'>,
-  command: string,
-  args: readonly string[],
-): Promise<void> {
+export async function step(options: StepOptions, command: string, args: readonly string[]): Promise<void> {
   if (options.signal.aborted) throw cancelled();
   const child = spawnGuarded(command, args, {
     stopSignal: 'SIGTERM',
