@@ -2,16 +2,20 @@ import { describe, expect, it } from 'vitest';
 import { Admission } from './admission.js';
 
 /**
- * A server with one lane, on a clock of its own: requests come at equal distances, wait for their turn, and are refused
+ * A server with one lane, on a clock of its own: requests come at equal distances or at random, wait for their turn, and are refused
  * by the admission. What the admitted waited, in order of their arrival, and how many were refused.
  */
-function serve(admission: Admission, load: { everyMs: number; serviceMs: number; forMs: number; fromMs?: number }) {
-  const { everyMs, serviceMs, forMs, fromMs = 0 } = load;
+function serve(
+  admission: Admission,
+  load: { everyMs: number; serviceMs: number; forMs: number; fromMs?: number; random?: () => number },
+) {
+  const { everyMs, serviceMs, forMs, fromMs = 0, random } = load;
+  const gapMs = () => (random ? -Math.log(1 - random()) * everyMs : everyMs);
   const queue: { arrivedMs: number; startMs: number; endMs: number }[] = [];
   const delays: number[] = [];
   let refused = 0;
   let free = fromMs;
-  for (let now = fromMs; now < fromMs + forMs; now += everyMs) {
+  for (let now = fromMs; now < fromMs + forMs; now += gapMs()) {
     while (queue[0] && queue[0].endMs <= now) {
       const { arrivedMs, startMs, endMs } = queue.shift() as (typeof queue)[number];
       admission.answered(endMs, { arrivedMs, delayMs: startMs - arrivedMs, serviceMs: endMs - startMs });
@@ -26,6 +30,15 @@ function serve(admission: Admission, load: { everyMs: number; serviceMs: number;
     delays.push(startMs - now);
   }
   return { delays, refused };
+}
+
+/** Numbers from 0 to 1, the same each time (Lehmer). */
+function sequence(): () => number {
+  let state = 42;
+  return () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
 }
 
 const settled = (delays: readonly number[]) => Math.max(...delays.slice(Math.floor(delays.length / 2)));
@@ -43,6 +56,15 @@ describe('Admission', () => {
     const { refused, delays } = serve(admission, { everyMs: 5, serviceMs: 10, forMs: 20_000 });
     expect(settled(delays)).toBeLessThanOrEqual(40);
     expect(refused / (refused + delays.length)).toBeCloseTo(0.5, 1);
+  });
+
+  it('lets nobody wait for more than two before it, where one may, though they come at random', () => {
+    const admission = new Admission({ maxDelayMs: 1 });
+    const { delays, refused } = serve(admission, { everyMs: 0.5, serviceMs: 1, forMs: 20_000, random: sequence() });
+    const late = delays.slice(delays.length / 2);
+    expect(Math.max(...late)).toBeLessThanOrEqual(2);
+    expect(late.reduce((sum, delay) => sum + delay, 0) / late.length).toBeLessThanOrEqual(1);
+    expect(refused / (refused + delays.length)).toBeLessThan(0.56);
   });
 
   it('never asks for less delay than one request takes', () => {
