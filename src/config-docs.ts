@@ -1,5 +1,5 @@
 /** The settings as documentation, from the schema that reads them. */
-import { settingsSchema } from './config.js';
+import { settingsSchema } from './config-schema.js';
 
 interface Setting {
   readonly key: string;

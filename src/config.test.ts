@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { loadConfig, settingsSchema } from './config.js';
+import { loadConfig } from './config.js';
+import { settingsSchema } from './config-schema.js';
 import { readArgs } from './runtimes/args.js';
 
 function problemsOf(env: Record<string, string>): string {

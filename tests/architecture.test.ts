@@ -38,7 +38,7 @@ const source = new Map(files.map((file) => [file, readFileSync(file, 'utf8')]));
 
 function roomOf(file: string): string {
   const [, first = ''] = file.split('/');
-  if (file === 'src/config.ts' || file === 'src/config-docs.ts') return 'config';
+  if (/^src\/config(-docs|-schema)?\.ts$/.test(file)) return 'config';
   return first.endsWith('.ts') ? 'leaves' : first;
 }
 

@@ -3,7 +3,9 @@ import type { ColumnType, Generated, Kysely, Transaction } from 'kysely';
 import type { ErrorCode } from '../errors.js';
 import type { Signature } from '../protocol/signature.js';
 import type { BatchPlan, BatchSpec } from './batch/spec.js';
+import type { Json, MaybeJson, MaybeWhen, When, WorkColumns } from './columns.js';
 import type { EndpointRouting, PromotionPolicy, Scaling, TrafficTarget } from './endpoints/endpoint.js';
+import type { Placement } from './endpoints/placement.js';
 import type { RuntimeSettings } from './endpoints/runtime.js';
 import type { ResponseCacheSettings } from './inference/response-cache/settings.js';
 import type { Artifact, Lineage } from './models/model.js';
@@ -16,35 +18,6 @@ import type { OutputColumn } from './tables/outputs.js';
 import type { LogStream } from './training/runner.js';
 import type { JobSpec, JobState } from './training/spec.js';
 import type { DeliveryState } from './webhooks/delivery-state.js';
-import type { WorkState } from './work-state.js';
-
-type Json<T> = ColumnType<T, string, string>;
-type MaybeJson<T> = ColumnType<T | null, string | null | undefined, string | null>;
-type When = ColumnType<Date, Date | undefined, Date>;
-type MaybeWhen = ColumnType<Date | null, Date | null | undefined, Date | null>;
-
-/** What all work has that one worker holds at a time; see ownership.ts. */
-interface WorkColumns {
-  id: string;
-  state: ColumnType<WorkState, WorkState | undefined, WorkState>;
-  /** Counts the claims. */
-  attempt: Generated<number>;
-  /** Attempts that ended with their worker since it last got anywhere. */
-  lost_in_a_row: Generated<number>;
-  owner: string | null;
-  heartbeat_at: MaybeWhen;
-  cancel_requested_at: MaybeWhen;
-  reason: ColumnType<string, string | undefined, string>;
-  created_at: When;
-  started_at: MaybeWhen;
-  ended_at: MaybeWhen;
-  /** Not to be begun before. */
-  due_at: When;
-  /** The reconcile pass enqueues what still waits then. */
-  look_at: Date;
-  /** It fails if it has not ended by then. */
-  deadline_at: Date;
-}
 
 export interface Schema {
   projects: { name: string; created_at: When };
@@ -103,6 +76,7 @@ export interface Schema {
     routing: Json<EndpointRouting>;
     policy: Json<PromotionPolicy>;
     runtime: Json<RuntimeSettings>;
+    placement: ColumnType<Partial<Placement>, string | undefined, string>;
     /** Null where nothing is recorded. */
     payload_log: MaybeJson<PayloadLogSettings>;
     response_cache: ColumnType<Partial<ResponseCacheSettings>, string | undefined, string>;
@@ -124,6 +98,7 @@ export interface Schema {
     framework: string;
     scaling: Json<Scaling>;
     runtime: Json<RuntimeSettings>;
+    placement: ColumnType<Partial<Placement>, string | undefined, string>;
     server: MaybeJson<ServerSpec>;
     /** Kept warm (at least one replica) until then, whatever its traffic. */
     warm_until: MaybeWhen;
@@ -200,6 +175,18 @@ export interface Schema {
     message: string;
     updated_at: When;
   };
+  /** Where a cluster's revisions answer. A machine's own have no row. */
+  revision_addresses: {
+    endpoint_id: string;
+    revision: number;
+    /** Null until it answered for the first time. */
+    url: string | null;
+    /** The name to ask for where `url` is an ingress. */
+    host: string | null;
+    /** Why it does not answer, in words; empty when it does or nothing is known. */
+    problem: ColumnType<string, string | undefined, string>;
+    updated_at: When;
+  };
   revision_stats: {
     endpoint_id: string;
     revision: number;
@@ -227,6 +214,8 @@ export interface Schema {
     cancel_requested_at: MaybeWhen;
     reason: string;
     exit_code: number | null;
+    /** The last checkpoint, of a job whose attempts share no folder. */
+    checkpoint_digest: ColumnType<string | null, string | null | undefined, string | null>;
     version: number | null;
     /** The submitter's idempotency key. */
     request_key: string | null;

@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import type { Selectable } from 'kysely';
 import { endpointSpecSchema, scalingSchema, trafficTargetSchema } from '../core/endpoints/endpoint.js';
+import { DEFAULT_PLACEMENT, placementSchema } from '../core/endpoints/placement.js';
 import { DEFAULT_RUNTIME, runtimeSchema } from '../core/endpoints/runtime.js';
 import type { RevisionStatus } from '../core/fleet.js';
 import { DEFAULT_RESPONSE_CACHE, responseCacheSchema } from '../core/inference/response-cache/settings.js';
@@ -57,6 +58,7 @@ const revisionSchema = z
     reason: z.string(),
     scaling: scalingSchema,
     runtime: runtimeSchema,
+    placement: placementSchema,
     status: statusSchema.optional().describe('As this gateway sees it; absent when it runs nothing of the revision.'),
     stats1m: statsSchema.describe('The last 60 seconds.'),
   })
@@ -72,6 +74,7 @@ export const endpointSummarySchema = z
     routing: endpointSpecSchema.shape.routing,
     policy: endpointSpecSchema.shape.policy,
     runtime: runtimeSchema,
+    placement: placementSchema,
     payloadLog: payloadLogSchema.nullable().describe('Null where nothing is recorded.'),
     responseCache: responseCacheSchema,
     suspended: z.boolean().describe('Unloaded by hand: it answers nothing until it is loaded again.'),
@@ -99,6 +102,7 @@ export function endpointSummaryView(row: Selectable<Schema['endpoints']>) {
     routing: row.routing,
     policy: row.policy,
     runtime: { ...DEFAULT_RUNTIME, ...row.runtime },
+    placement: { ...DEFAULT_PLACEMENT, ...row.placement },
     payloadLog: row.payload_log,
     responseCache: { ...DEFAULT_RESPONSE_CACHE, ...row.response_cache },
     suspended: row.suspended,
@@ -121,6 +125,7 @@ export function revisionView(
     reason: row.reason,
     scaling: row.scaling,
     runtime: { ...DEFAULT_RUNTIME, ...row.runtime },
+    placement: { ...DEFAULT_PLACEMENT, ...row.placement },
     ...(status ? { status: statusView(status) } : {}),
     stats1m: statsView(stats ?? NO_STATS),
   };

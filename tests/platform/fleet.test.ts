@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import { scalingSchema } from '../../src/core/endpoints/endpoint.js';
+import { DEFAULT_PLACEMENT } from '../../src/core/endpoints/placement.js';
 import { DEFAULT_RUNTIME } from '../../src/core/endpoints/runtime.js';
 import type { EndpointRoute, RevisionRoute } from '../../src/core/inference/route.js';
 import { ProcessFleet } from '../../src/platform/fleet/process-fleet.js';
@@ -59,6 +60,7 @@ const revision: RevisionRoute = {
   scaling: scalingSchema.parse({ minReplicas: 1, maxReplicas: 1 }),
   runtime: DEFAULT_RUNTIME,
   server: undefined,
+  placement: DEFAULT_PLACEMENT,
   warmUntilMs: 0,
 };
 const endpoint: EndpointRoute = {

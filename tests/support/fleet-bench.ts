@@ -1,6 +1,7 @@
 /** A fleet of real model servers over fixture models. */
 import { type Clock, systemClock } from '../../src/clock.js';
 import { scalingSchema } from '../../src/core/endpoints/endpoint.js';
+import { DEFAULT_PLACEMENT } from '../../src/core/endpoints/placement.js';
 import { DEFAULT_RUNTIME } from '../../src/core/endpoints/runtime.js';
 import type { EndpointRoute, RevisionRoute } from '../../src/core/inference/route.js';
 import { ProcessFleet } from '../../src/platform/fleet/process-fleet.js';
@@ -71,6 +72,7 @@ export function revisionOf(file: string, scaling: object = {}, number = 1): Revi
     scaling: scalingSchema.parse(scaling),
     runtime: DEFAULT_RUNTIME,
     server: undefined,
+    placement: DEFAULT_PLACEMENT,
     warmUntilMs: 0,
   };
 }

@@ -1,3 +1,4 @@
+import { DEFAULT_PLACEMENT } from '../../src/core/endpoints/placement.js';
 import { DEFAULT_RUNTIME } from '../../src/core/endpoints/runtime.js';
 import type { EndpointRoute, RevisionRoute } from '../../src/core/inference/route.js';
 
@@ -56,6 +57,7 @@ function revision(number: number): RevisionRoute {
     },
     runtime: DEFAULT_RUNTIME,
     server: undefined,
+    placement: DEFAULT_PLACEMENT,
     warmUntilMs: 0,
   };
 }

@@ -53,6 +53,15 @@ const RUNTIME: Fields = {
   options: leaf,
 };
 
+const PLACEMENT: Fields = {
+  cpus: leaf,
+  memoryMb: leaf,
+  gpus: leaf,
+  nodeSelector: leaf,
+  tolerations: { key: leaf, operator: leaf, value: leaf, effect: leaf, tolerationSeconds: leaf },
+  image: leaf,
+};
+
 const PAYLOAD_LOG: Fields = {
   rate: leaf,
   mode: leaf,
@@ -85,6 +94,7 @@ export const SPEC_FIELDS: Readonly<Record<Kind, Fields>> = {
     routing: { stickyHeader: leaf },
     policy: { auto: leaf, gates: GATE, rollout: ROLLOUT },
     runtime: RUNTIME,
+    placement: PLACEMENT,
     payloadLog: PAYLOAD_LOG,
     responseCache: RESPONSE_CACHE,
     version: leaf,

@@ -5,6 +5,7 @@ import { payloadLogSchema } from '../payload-log/settings.js';
 import { gateSchema } from '../promotions/gate.js';
 import { rolloutPlanSchema } from '../rollouts/rollout.js';
 import { NAME } from '../training/spec.js';
+import { placementSchema } from './placement.js';
 import { runtimeSchema } from './runtime.js';
 
 export const scalingSchema = z
@@ -105,6 +106,7 @@ export const endpointSpecSchema = z
     routing: routingSchema.prefault({}),
     policy: policySchema.prefault({}),
     runtime: runtimeSchema.prefault({}),
+    placement: placementSchema.prefault({}),
     payloadLog: payloadLogSchema.nullable().default(null).describe('Records requests and answers; null records none.'),
     responseCache: responseCacheSchema.prefault({}),
   })

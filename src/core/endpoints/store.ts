@@ -33,6 +33,7 @@ export async function createEndpointIn(tx: Db, project: string, spec: EndpointSp
       routing: JSON.stringify(spec.routing),
       policy: JSON.stringify(spec.policy),
       runtime: JSON.stringify(spec.runtime),
+      placement: JSON.stringify(spec.placement),
       payload_log: spec.payloadLog && JSON.stringify(spec.payloadLog),
       response_cache: JSON.stringify(spec.responseCache),
       traffic: '[]',
@@ -74,6 +75,7 @@ export async function updateEndpoint(db: Db, project: string, spec: EndpointSpec
         routing: JSON.stringify(spec.routing),
         policy: JSON.stringify(spec.policy),
         runtime: JSON.stringify(spec.runtime),
+        placement: JSON.stringify(spec.placement),
         payload_log: spec.payloadLog && JSON.stringify(spec.payloadLog),
         response_cache: JSON.stringify(spec.responseCache),
       })
@@ -198,6 +200,7 @@ export async function createRevision(tx: Db, input: NewRevision): Promise<number
       framework: version.framework,
       scaling: JSON.stringify(input.scaling ?? endpoint.scaling),
       runtime: JSON.stringify(input.runtime ?? endpoint.runtime),
+      placement: JSON.stringify(endpoint.placement),
       server: version.server === null ? null : JSON.stringify(version.server),
       warm_until: input.warmUntil ?? null,
       reason: input.reason,

@@ -10,7 +10,13 @@ import type { Forward } from './forward.js';
 /** Where a replica takes requests: frames on a Unix socket, or HTTP. */
 export type ReplicaAddress =
   | { readonly kind: 'socket'; readonly path: string }
-  | { readonly kind: 'http'; readonly url: string; readonly maxConnections: number };
+  | {
+      readonly kind: 'http';
+      readonly url: string;
+      /** The name to ask for, where `url` is an ingress that many share. */
+      readonly host?: string | undefined;
+      readonly maxConnections: number;
+    };
 
 export interface PooledReplica {
   readonly id: string;

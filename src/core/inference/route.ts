@@ -3,11 +3,19 @@
 import { AppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
 import type { Scaling } from '../endpoints/endpoint.js';
+import type { Placement } from '../endpoints/placement.js';
 import type { RuntimeSettings } from '../endpoints/runtime.js';
 import type { Artifact } from '../models/model.js';
 import type { ServerSpec } from '../models/server.js';
 import type { PayloadLogSettings } from '../payload-log/settings.js';
 import type { ResponseCacheSettings } from './response-cache/settings.js';
+
+/** Where a cluster's revision answers HTTP. */
+export interface RevisionAddress {
+  readonly url: string;
+  /** The name to ask for, where `url` is an ingress that many share. */
+  readonly host: string | undefined;
+}
 
 export interface RevisionRoute {
   /** Endpoint id and number: the name under which the fleet knows it. */
@@ -21,8 +29,13 @@ export interface RevisionRoute {
   readonly signature: Signature;
   readonly scaling: Scaling;
   readonly runtime: RuntimeSettings;
+  readonly placement: Placement;
   /** Of a revision that somebody else's server serves. */
   readonly server: ServerSpec | undefined;
+  /** On a cluster, once it answered there. */
+  readonly address?: RevisionAddress | undefined;
+  /** Why it does not answer on its cluster, in words; undefined when it does or nothing is known. */
+  readonly problem?: string | undefined;
   /** Keep at least one replica until then, whatever the traffic; milliseconds since the epoch. */
   readonly warmUntilMs: number;
 }

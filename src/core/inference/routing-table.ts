@@ -4,6 +4,7 @@
  */
 import type { Selectable } from 'kysely';
 import { SCALING_DEFAULTS } from '../endpoints/endpoint.js';
+import { DEFAULT_PLACEMENT } from '../endpoints/placement.js';
 import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
 import { DEFAULT_RESPONSE_CACHE } from './response-cache/settings.js';
@@ -135,6 +136,9 @@ function revisionQuery(db: Db, endpointIds: readonly string[] | undefined) {
         .onRef('v.model', '=', 'r.model')
         .onRef('v.version', '=', 'r.model_version'),
     )
+    .leftJoin('revision_addresses as a', (join) =>
+      join.onRef('a.endpoint_id', '=', 'r.endpoint_id').onRef('a.revision', '=', 'r.number'),
+    )
     .select([
       'r.endpoint_id',
       'r.number',
@@ -143,9 +147,13 @@ function revisionQuery(db: Db, endpointIds: readonly string[] | undefined) {
       'r.framework',
       'r.scaling',
       'r.runtime',
+      'r.placement',
       'r.server',
       'r.warm_until',
       'v.signature',
+      'a.url',
+      'a.host',
+      'a.problem',
     ])
     .where('e.deleted_at', 'is', null)
     .$if(endpointIds !== undefined, (query) => query.where('e.id', 'in', endpointIds ?? []))
@@ -178,6 +186,9 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
         // rows of before there were such settings have none
         scaling: { ...SCALING_DEFAULTS, ...row.scaling },
         runtime: { ...DEFAULT_RUNTIME, ...row.runtime },
+        placement: { ...DEFAULT_PLACEMENT, ...row.placement },
+        address: row.url === null ? undefined : { url: row.url, host: row.host ?? undefined },
+        problem: row.problem || undefined,
         server: row.server ?? undefined,
         warmUntilMs: row.warm_until?.getTime() ?? 0,
       },

@@ -3,8 +3,9 @@ import type { Db } from '../../core/schema.js';
 import { AppError, messageOf } from '../../errors.js';
 import * as foundation from './migrations/0001-foundation.js';
 import * as dataPlane from './migrations/0002-data-plane.js';
+import * as clusters from './migrations/0003-clusters.js';
 
-const MIGRATIONS = { '0001-foundation': foundation, '0002-data-plane': dataPlane };
+const MIGRATIONS = { '0001-foundation': foundation, '0002-data-plane': dataPlane, '0003-clusters': clusters };
 
 /** Brings the database to this program's schema. Safe to run from several processes at once: Kysely takes a lock. */
 export async function migrate(db: Db): Promise<void> {

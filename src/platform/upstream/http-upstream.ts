@@ -8,6 +8,8 @@ import { CHUNK_BYTES } from '../../protocol/frames.js';
 export interface HttpUpstreamOptions {
   /** Scheme, host and port; a path in front of the calls' own is kept. */
   readonly url: string;
+  /** The Host header; undefined: that of the URL. */
+  readonly host?: string | undefined;
   /** Most requests at once; more wait for a connection. */
   readonly maxConnections: number;
 }
@@ -21,7 +23,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 /** Shorter than servers' usual 5 s, so that we and not they close an idle connection. */
 const KEEP_ALIVE_MS = 4_000;
 
-export function openHttpUpstream({ url, maxConnections }: HttpUpstreamOptions): HttpUpstream {
+export function openHttpUpstream({ url, host, maxConnections }: HttpUpstreamOptions): HttpUpstream {
   const { origin, pathname } = new URL(url);
   const prefix = pathname.replace(/\/$/, '');
   const pool = new Pool(origin, {
@@ -39,7 +41,7 @@ export function openHttpUpstream({ url, maxConnections }: HttpUpstreamOptions): 
       {
         path: prefix + call.path,
         method: call.method as Dispatcher.HttpMethod,
-        headers: headersOf(call),
+        headers: host === undefined ? headersOf(call) : { ...headersOf(call), host },
         body: bodyOf(call),
       },
       exchange,

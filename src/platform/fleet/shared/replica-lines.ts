@@ -21,7 +21,7 @@ export class ReplicaLines {
 
   /** The way to a replica; rejects where it cannot be reached. */
   to(address: ReplicaAddress): Promise<Forward> | Forward {
-    const key = address.kind === 'socket' ? address.path : address.url;
+    const key = address.kind === 'socket' ? address.path : `${address.url} ${address.host ?? ''}`;
     let line = this.lines.get(key);
     if (!line) {
       line = address.kind === 'socket' ? this.connect(key, address.path) : httpLine(address);
