@@ -1,8 +1,8 @@
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { GrpcConnections } from '../grpc/connections.js';
+import { collect } from './body.js';
 import { createFront } from './front.js';
-import { collect } from './whole-body.js';
 
 const sockets: Socket[] = [];
 afterEach(() => {
