@@ -32,6 +32,7 @@ import { openRedisCache } from '../platform/response-cache/redis-cache.js';
 import { Announcement, reachable } from './announcement.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
+import { openClusterFleet } from './cluster.js';
 import { follow } from './follow.js';
 import { type LocalFleetOptions, openLocalFleet } from './local-fleet.js';
 import { openModelServers } from './model-servers.js';
@@ -61,7 +62,9 @@ export interface GatewayFleet {
 export async function startGateway(
   config: Config,
   log: Log,
-  openFleet: (options: LocalFleetOptions) => GatewayFleet = openLocalFleet,
+  openFleet: (options: LocalFleetOptions) => GatewayFleet = config.fleet === 'knative'
+    ? openClusterFleet
+    : openLocalFleet,
 ): Promise<Gateway> {
   const databaseUrl = requireDatabase(config);
   const clock = systemClock;

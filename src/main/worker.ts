@@ -36,6 +36,7 @@ import { cleanEnded, createTrainingRun } from '../workers/training-run.js';
 import { createWebhookSend } from '../workers/webhook-send.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
+import { openCluster, startOperator } from './cluster.js';
 import { runtimeArgs } from './engines.js';
 import { program } from './paths.js';
 
@@ -110,6 +111,8 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
     await cleanEnded({ db, runner }, await readdir(workFolder).catch(() => []));
   });
 
+  const cluster = config.fleet === 'knative' ? await openCluster(config) : undefined;
+  const operator = cluster && (await startOperator({ config, databaseUrl, api: cluster, db, clock, log }));
   const { enqueue } = queue;
   const deps = { db, blobs, sandbox, enqueue, clock, log, owner };
   const keys = new WorkerKeys(db, owner, clock);
@@ -170,6 +173,8 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
     async stop() {
       stopped.abort();
       await Promise.all(watching);
+      await operator?.close();
+      await cluster?.close();
       preparation.close();
       await host.close();
       holdings.close();

@@ -77,5 +77,7 @@ if (plan.count === undefined) {
 }
 latencies.sort((a, b) => a - b);
 const at = (q) => Number((latencies[Math.floor(q * (latencies.length - 1))] ?? 0).toFixed(2));
-console.log(JSON.stringify({ ...report, seconds: (Date.now() - began) / 1000, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }));
+console.log(
+  JSON.stringify({ ...report, seconds: (Date.now() - began) / 1000, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }),
+);
 agent.destroy();

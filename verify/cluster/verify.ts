@@ -105,8 +105,7 @@ async function look(made: Cluster, tell: (line: string) => void) {
     for (const { what, fromSec, toSec } of calm.disturbances) figures[`  ${what}, s`] = `${fromSec} to ${toSec}`;
     figures[`undisturbed: sent in ${LOAD_SEC} s, failed, sent again`] =
       `${calm.report.sent}, ${calm.report.failed}, ${calm.report.again}`;
-    figures['undisturbed: p50, p99, slowest, ms'] =
-      `${calm.report.p50Ms}, ${calm.report.p99Ms}, ${calm.report.maxMs}`;
+    figures['undisturbed: p50, p99, slowest, ms'] = `${calm.report.p50Ms}, ${calm.report.p99Ms}, ${calm.report.maxMs}`;
     expect(calm.report.failed === 0, `predictions failed: ${calm.report.failures.join('; ')}`);
     if (!made.api) notRun.push('the API server away for 30 s: it is not ours to stop');
     const last = calm.disturbances.at(-1);
