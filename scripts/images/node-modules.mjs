@@ -1,36 +1,22 @@
 /** The part of dist/ and node_modules/ that given programs of ours load when they run. */
 import { existsSync, readFileSync } from 'node:fs';
-import { builtinModules } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 
-const packages = fileURLToPath(new URL('../../node_modules', import.meta.url));
-
-/**
- * What a bundle of ours loads: its chunks, and the packages that it does not contain. Read off the imports that esbuild
- * writes, static and dynamic.
- */
+/** What built programs load: files of dist/, and the packages that these do not contain. Programs not yet made are left out. */
 export function importsOf(dist, entries) {
+  const loads = JSON.parse(readFileSync(join(dist, '.imports.json'), 'utf8'));
   const files = new Set();
   const names = new Set();
-  const queue = entries.map((entry) => `${entry}.js`).filter((file) => existsSync(join(dist, file)));
+  const queue = entries.map((entry) => `${entry}.js`).filter((file) => file in loads);
   for (let file = queue.pop(); file !== undefined; file = queue.pop()) {
     if (files.has(file)) continue;
     files.add(file);
-    const text = readFileSync(join(dist, file), 'utf8');
-    for (const [, specifier] of text.matchAll(/(?:^|[\s;}])(?:from|import)\s*\(?\s*["']([^"'\s]+)["']/gm)) {
-      // strings in bundled code look like imports too: ours are of files that are there
-      const chunk = join(dirname(file), specifier);
-      if (/^\.\.?\/.*\.js$/.test(specifier)) existsSync(join(dist, chunk)) && queue.push(chunk);
-      else if (isPackage(specifier)) names.add(packageOf(specifier));
-    }
+    queue.push(...loads[file].files.filter((each) => each in loads));
+    for (const specifier of loads[file].packages) names.add(packageOf(specifier));
   }
+  // an optional part of pg, which is not installed
+  names.delete('pg-native');
   return { files: [...files].sort(), packages: [...names].sort() };
-}
-
-function isPackage(specifier) {
-  const name = packageOf(specifier);
-  return /^(@[a-z][\w.-]*\/)?[a-z][\w.-]*$/.test(name) && !builtinModules.includes(name) && existsSync(join(packages, name));
 }
 
 function packageOf(specifier) {

@@ -89,7 +89,7 @@ export class RootFolder {
    * loader looks by itself, so that the images need neither its cache nor LD_LIBRARY_PATH.
    */
   libraries(files, own) {
-    for (const [name, source] of librariesOf(files)) {
+    for (const [name, source] of librariesOf(files, own)) {
       if (own !== undefined && source.startsWith(`${own}/`)) continue;
       const path = name.startsWith('ld-') ? `/lib64/${name}` : `${LIBRARIES}/${name}`;
       if (!existsSync(this.at(path))) this.file(source, path);
@@ -110,15 +110,19 @@ export class RootFolder {
 export const LIBRARIES = `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`;
 
 /** By the name it is asked for → the file, of all that the files load, directly or not. */
-function librariesOf(files) {
+function librariesOf(files, own) {
   const found = new Map();
+  // one that another file's search path leads to is loaded by the time that it is asked for
+  const beside = new Set(own === undefined ? [] : files.map((file) => basename(file)));
   for (let at = 0; at < files.length; at += 100) {
     for (const line of ldd(files.slice(at, at + 100)).split('\n')) {
       const [, name, path] = /^\s+(\S+)(?: => (\S+))? \(0x[0-9a-f]+\)$/.exec(line) ?? [];
       if (path !== undefined) found.set(name, realpathSync(path));
       // the loader itself has no arrow
       else if (name?.startsWith('/')) found.set(basename(name), realpathSync(name));
-      else if (line.includes('not found')) throw new Error(`a library is missing on this machine: ${line.trim()}`);
+      else if (line.includes('not found') && !beside.has(line.trim().split(' ')[0])) {
+        throw new Error(`a library is missing on this machine: ${line.trim()}`);
+      }
     }
   }
   return [...found].sort(([a], [b]) => (a < b ? -1 : 1));
