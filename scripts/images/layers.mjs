@@ -11,7 +11,7 @@ import { LIBRARIES, RootFolder } from './root-folder.mjs';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const UID = 65532;
 /** What the guard of child processes, the unpacking of code and the entry points call. */
-const TOOLS = ['sleep', 'mkdir', 'tar', 'gzip'];
+const TOOLS = ['sleep', 'mkdir', 'mv', 'rm', 'tar', 'gzip'];
 
 /** Users, name look-up, certificates, a shell. */
 export function base() {
@@ -80,7 +80,7 @@ export function pythonPackages(interpreter, requirements) {
     run(interpreter, ['-m', 'pip', 'install', ...options, '-r', requirements]);
     // Debian's own Python looks into the first, all others into the second
     const home = `/usr/local/lib/${version}/${isDebians(interpreter) ? 'dist-packages' : 'site-packages'}`;
-    folder.tree(draft, home, (path) => !/(^|\/)(__pycache__|tests)\/|^bin\/|\/(RECORD|direct_url\.json)$/.test(path));
+    folder.tree(draft, home, (path) => !/(^|\/)__pycache__\/|(^|\/)tests\/(.*\/)?test_[^/]*\.py$|^bin\/|\/(RECORD|direct_url\.json)$/.test(path));
     folder.libraries(extensionsBelow(folder.at(home)), folder.path);
     compile(folder, interpreter, home);
   } finally {

@@ -10,14 +10,14 @@ if [ ! -s "$data/PG_VERSION" ]; then
   : "${POSTGRES_PASSWORD:?must be set to make the database}"
   umask 077
   printf '%s\n' "$POSTGRES_PASSWORD" >/tmp/password
-  # where an earlier start was cut short, initdb clears its own folder only when it fails by itself: so a new one each time
   draft=$data.new
+  # of a start that was cut short
+  rm -rf "$draft"
   "$bin/initdb" --pgdata="$draft" --username="$user" --pwfile=/tmp/password --auth=scram-sha-256 --encoding=UTF8 \
     --locale=C --locale-provider=builtin --builtin-locale=C.UTF-8 --no-instructions
-  : >/tmp/password
+  rm /tmp/password
   printf 'host all all all scram-sha-256\n' >>"$draft/pg_hba.conf"
   printf 'CREATE DATABASE "%s";\n' "$database" | "$bin/postgres" --single -D "$draft" postgres >/dev/null
-  "$bin/postgres" --version
   mv "$draft" "$data"
 fi
 exec "$bin/postgres" -D "$data" -c listen_addresses='*' -c unix_socket_directories= -c jit=off -c io_method=sync \
