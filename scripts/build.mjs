@@ -17,7 +17,8 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { isBuiltin } from 'node:module';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ENTRIES = {
@@ -86,6 +87,7 @@ async function build() {
       js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);",
     },
     write: false,
+    metafile: true,
     logLevel: 'warning',
   });
   if (existsSync(join(dist, 'chunks'))) sweepChunks(new Set(result.outputFiles.map((file) => file.path)));
@@ -105,8 +107,26 @@ async function build() {
     copyFileSync(redoc, join(dist, 'public/redoc.js'));
   }
   mkdirSync(dist, { recursive: true });
+  writeFileSync(join(dist, '.imports.json'), JSON.stringify(importsOf(result.metafile.outputs)));
   writeFileSync(stampFile, stamp);
   say(`built ${entries.map(([name]) => name).join(', ')} in ${Math.round(performance.now() - started)} ms`);
+}
+
+/** What each built file loads: other built files and packages. Container images are made by it. */
+function importsOf(outputs) {
+  return Object.fromEntries(
+    Object.entries(outputs)
+      .filter(([path]) => path.endsWith('.js'))
+      .map(([path, { imports }]) => [
+        relative('dist', path),
+        {
+          files: imports.filter((each) => !each.external).map((each) => relative('dist', each.path)),
+          packages: imports
+            .filter((each) => each.external && !isBuiltin(each.path) && !each.path.startsWith('node:'))
+            .map((each) => each.path),
+        },
+      ]),
+  );
 }
 
 /** The worker program of Python models runs from its sources. */
