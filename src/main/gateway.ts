@@ -106,7 +106,7 @@ export async function startGateway(
     db,
     blobs,
     fleet,
-    sandbox: createSandbox(servers.launcher(0)),
+    sandbox: createSandbox(servers.launcher(0), config.fleet === 'knative'),
     enqueue: queue.enqueue,
     keys,
     routing,

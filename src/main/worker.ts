@@ -101,6 +101,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
       drainMs,
       log,
     }),
+    config.fleet === 'knative',
   );
   // before anything runs: what an earlier life left behind ends, and what it held is taken back
   const swept = await runner.sweep();

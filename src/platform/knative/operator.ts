@@ -90,11 +90,10 @@ export class Operator {
     try {
       await Promise.race([Promise.all(mirrors.map(({ synced }) => synced)), aborted]);
       while (!this.signal.aborted) {
-        const changed = new Promise<void>((resolve) => {
-          this.wake = resolve;
-        });
+        const changed = new AbortController();
+        this.wake = () => changed.abort();
         await this.lookAtAll();
-        await Promise.race([changed, clock.sleep(LOOK_MS, this.signal).catch(() => {})]);
+        await clock.sleep(LOOK_MS, AbortSignal.any([this.signal, changed.signal])).catch(() => {});
         await clock.sleep(GATHER_MS, this.signal).catch(() => {});
       }
     } finally {
