@@ -1,18 +1,44 @@
 /** Reads multi-document YAML into resources, with the line of everything that is wrong. */
-import { isCollection, isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, parseDocument } from 'yaml';
+import {
+  type Document,
+  isCollection,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseAllDocuments,
+  parseDocument,
+} from 'yaml';
 import { usageError } from '../exit.js';
 import { closest, shown } from './closest.js';
 import { API_VERSION, DOCUMENT_FIELDS, type Fields, KINDS, type Kind, SPEC_FIELDS } from './fields.js';
+import type { Path } from './kserve/fields.js';
+import { type Foreign, foreignKindOf, translate } from './kserve/translate.js';
 
-export interface Resource {
-  readonly kind: Kind;
-  readonly name: string;
-  readonly spec: Readonly<Record<string, unknown>>;
+interface Place {
   /** File and line, as errors show them. */
   readonly where: string;
   /** Folder that relative paths are of. */
   readonly folder: string;
 }
+
+/** A document of Sluice's own kinds. */
+export interface OwnResource extends Place {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly spec: Readonly<Record<string, unknown>>;
+}
+
+/** A document of somebody else's, with what it becomes. */
+export type ForeignResource = Place &
+  Foreign & {
+    readonly name: string;
+    /** What of it is not honoured as it stands, each with its place. */
+    readonly warnings: readonly string[];
+  };
+
+export type Resource = OwnResource | ForeignResource;
 
 /** All resources of a text. Throws one error that lists every mistake as `file:line: message`. */
 export function parseResources(text: string, file: string, folder: string): Resource[] {
@@ -31,11 +57,23 @@ export function parseResources(text: string, file: string, folder: string): Reso
     // a comment between two separators is no resource
     if (root === null || (isScalar(root) && root.value === null)) continue;
     const before = problems.length;
+    const place = { where: at(offsetOf(root)), folder };
+    const foreign = isMap(root) ? foreignKindOf(root.get('apiVersion'), root.get('kind')) : undefined;
+    if (foreign !== undefined) {
+      const { name, findings, ...translated } = translate(foreign, document.toJS() as Record<string, unknown>);
+      const placed = (level: string) =>
+        findings
+          .filter((finding) => finding.level === level)
+          .map(({ path, message }) => `${at(offsetOf(nearestNode(document, path)))}: ${message}`);
+      problems.push(...placed('error'));
+      if (translated.made) resources.push({ ...translated.made, ...place, name, warnings: placed('warning') });
+      continue;
+    }
     const say = (node: unknown, message: string) => problems.push(`${at(offsetOf(node))}: ${message}`);
     const kind = checkDocument(root, say);
     if (problems.length > before || kind === undefined) continue;
     const plain = document.toJS() as { metadata: { name: string }; spec?: Record<string, unknown> | null };
-    resources.push({ kind, name: plain.metadata.name, spec: plain.spec ?? {}, where: at(offsetOf(root)), folder });
+    resources.push({ kind, name: plain.metadata.name, spec: plain.spec ?? {}, ...place });
   }
   if (problems.length > 0) throw usageError(problems.join('\n'));
   return resources;
@@ -48,7 +86,7 @@ export function parseSpec(text: string, file: string, kind: Kind): Readonly<Reco
   const root: unknown = document.contents;
   if (document.errors.length > 0 || !isMap(root) || root.has('kind')) {
     const [only, ...more] = parseResources(text, file, '.');
-    if (only?.kind === kind && more.length === 0) return only.spec;
+    if (only?.kind === kind && 'spec' in only && more.length === 0) return only.spec;
     throw usageError(`${file} does not describe exactly one ${kind}`);
   }
   const problems: string[] = [];
@@ -109,6 +147,15 @@ function checkFields(node: unknown, fields: Fields, path: string, say: Say): voi
       checkFields(value, known, full, say);
     }
   }
+}
+
+/** The node of a path, or the last one on the way to it that is there. */
+function nearestNode(document: Document, path: Path): unknown {
+  for (let length = path.length; length > 0; length--) {
+    const node: unknown = document.getIn(path.slice(0, length), true);
+    if (node !== undefined) return node;
+  }
+  return document.contents;
 }
 
 function offsetOf(node: unknown): number | undefined {

@@ -113,9 +113,11 @@ export function readServerContainer(container: Fields): Settings {
   const env: Record<string, string> = {};
   for (const one of container.children('env')) {
     const name = one.text('name');
-    if (one.has('valueFrom')) one.refuse('valueFrom', 'secrets and fields of the cluster cannot be read; give its value');
+    if (one.has('valueFrom'))
+      one.refuse('valueFrom', 'secrets and fields of the cluster cannot be read; give its value');
     const value = one.scalar('value') ?? '';
-    if (name === 'STORAGE_URI') one.refuse('value', 'nothing is fetched into a server of your own; put it into the image');
+    if (name === 'STORAGE_URI')
+      one.refuse('value', 'nothing is fetched into a server of your own; put it into the image');
     one.end();
     if (name !== undefined) env[name] = value;
   }

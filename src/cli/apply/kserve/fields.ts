@@ -160,7 +160,7 @@ export class Fields {
   }
 
   private say(level: Finding['level'], path: Path, message: string): void {
-    const text = /^is /.test(message) ? ` ${message}` : `: ${message}`;
+    const text = /^(is|are|cannot) /.test(message) ? ` ${message}` : `: ${message}`;
     this.findings.push({ level, path, message: `${pathText(path)}${text}` });
   }
 }

@@ -101,7 +101,10 @@ function readPredictor(predictor: Fields, metadata: Fields | undefined, name: st
   predictor.end();
   if (!model) return undefined;
   if (predictor.has('timeout') && !model.isPython)
-    predictor.warn('timeout', 'is how long a request waits for a replica; how long it may take is SLUICE_PREDICT_TIMEOUT_SEC of the gateway');
+    predictor.warn(
+      'timeout',
+      'is how long a request waits for a replica; how long it may take is SLUICE_PREDICT_TIMEOUT_SEC of the gateway',
+    );
   const { threads, workers } = model;
   const timeout = predictor.take('timeout');
   const options = defined({
@@ -161,7 +164,10 @@ function readModel(predictor: Fields, name: string): ReadModel | undefined {
   if (runtime !== undefined && KNOWN_RUNTIMES.has(runtime)) model.warn('runtime', "served by Sluice's own engine");
   else if (runtime !== undefined) {
     const what = 'is no runtime that is known, and what it would do is not known either';
-    model.refuse('runtime', `${what}; leave it out for Sluice's own engine, or give its container in predictor.containers`);
+    model.refuse(
+      'runtime',
+      `${what}; leave it out for Sluice's own engine, or give its container in predictor.containers`,
+    );
   }
   if (format === undefined) return undefined;
   const engine = readEngineContainer(model, format, name);

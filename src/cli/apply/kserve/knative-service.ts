@@ -82,6 +82,9 @@ export function numberedTargets(targets: readonly KnativeTarget[], newest: numbe
 
 /** The name of the Knative Service that stands for an endpoint on a cluster. */
 export function knativeServiceName(endpoint: string, id: string): string {
-  const end = id.toLowerCase().replace(/[^a-z0-9]/g, '').slice(-8);
+  const end = id
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, '')
+    .slice(-8);
   return `${endpoint.slice(0, 30)}-${end}`;
 }

@@ -59,7 +59,7 @@ function concurrency(predictor: Fields, autoscaling: Annotations['autoscaling'])
   // with no bound named: one within which the target can be said
   const bound = Math.max(
     Math.ceil(target),
-    Math.min(OPEN_CONCURRENCY, Math.floor((target * aim) / LEAST_UTILIZATION)),
+    Math.min(OPEN_CONCURRENCY, Math.floor((target * aim) / LEAST_UTILIZATION + 1e-9)),
     1,
   );
   return { concurrency: bound, targetUtilization: rounded((target * aim) / bound) };
