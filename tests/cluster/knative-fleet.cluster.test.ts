@@ -150,16 +150,4 @@ describe.skipIf(whyNoCluster !== undefined)('endpoints on Knative', () => {
     },
     SLOW,
   );
-
-  it(
-    'never touch what Sluice did not make',
-    async () => {
-      await platform.client.post('/api/v1/models', { json: { name: 'taken' } });
-      const { body } = await platform.client.post<{ name: string }>('/api/v1/endpoints', {
-        json: { name: 'taken', model: 'taken' },
-      });
-      expect(body.name).toBe('taken');
-    },
-    SLOW,
-  );
 });

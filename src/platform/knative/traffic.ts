@@ -23,13 +23,20 @@ export function trafficOf(service: string, endpoint: EndpointRoute, present: rea
       percent: share.get(number) ?? 0,
       tag: revisionTag(number),
     }));
-  // a tag of the user's that looks like ours would name two revisions
   const users = targets.flatMap(({ revision, tag }) =>
-    tag === undefined || /^r\d+$/.test(tag)
+    tag === undefined || !isTag(service, tag)
       ? []
       : [{ revisionName: revisionName(service, revision.number), percent: 0, tag }],
   );
   return [...own, ...users];
+}
+
+/** Of a DNS label, which a tag and its Service's name make together. */
+const LABEL_LENGTH = 63;
+
+/** Whether Knative takes a tag of the user's. One that looks like ours would name two revisions. */
+function isTag(service: string, tag: string): boolean {
+  return /^[a-z]/.test(tag) && !/^r\d+$/.test(tag) && tag.length + 1 + service.length <= LABEL_LENGTH;
 }
 
 /** Whole numbers that add up to 100, each less than one away from its share. */
