@@ -1,7 +1,6 @@
 /** The worker program: takes jobs from the queue, and keeps what is under way from being forgotten. */
 
 import { createHash } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../clock.js';
@@ -21,9 +20,6 @@ import { createSandbox } from '../platform/fleet/sandbox.js';
 import { Spares } from '../platform/fleet/spares.js';
 import { createAskGateway } from '../platform/gateways/ask-gateway.js';
 import { openQueue } from '../platform/queue/open.js';
-import { unpackCode } from '../platform/training/code.js';
-import { createLocalRunner } from '../platform/training/local-runner.js';
-import { machineCapacity } from '../platform/training/machine.js';
 import { createPostWebhook } from '../platform/webhooks/post.js';
 import { createBatchRun } from '../workers/batch-run.js';
 import { clean } from '../workers/clean.js';
@@ -38,6 +34,7 @@ import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
 import { runtimeArgs } from './engines.js';
 import { program } from './paths.js';
+import { openTraining } from './training.js';
 
 const DATABASE_WAIT_MS = 60_000;
 const RECONCILE_MS = 2000;
@@ -63,22 +60,8 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
     openBlobs(config.blobsUrl, blobsOptions(config)),
     openQueue({ databaseUrl, log, ...(redisUrl ? { redisUrl } : {}) }),
   ]);
-  const capacity = machineCapacity();
-  const workFolder = join(config.dataDir, 'work');
-  const runner = createLocalRunner({
-    workFolder,
-    cacheFolder: join(config.cacheDir, 'environments'),
-    capacity: {
-      cpus: training.cpus ?? capacity.cpus,
-      memoryMb: training.memoryMb ?? capacity.memoryMb,
-      gpus: training.gpus ?? capacity.gpus,
-    },
-    baseEnv: training.baseEnv,
-    python: training.python,
-    stopGraceMs: training.stopGraceMs,
-    maxLogBytes: training.logBytes,
-  });
-  const preparation = createPreparation(runner.environments, log);
+  const { runner, environments, ...jobs } = await openTraining({ config, blobs, clock, log });
+  const preparation = createPreparation(environments, log);
   const drainMs = 1000;
   const env = training.baseEnv;
   const sandbox = createSandbox(
@@ -107,8 +90,9 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   await eventually('the database cannot be used', DATABASE_WAIT_MS, log, async () => {
     await migrate(db);
     await takeBack(db, machine);
-    await cleanEnded({ db, runner }, await readdir(workFolder).catch(() => []));
   });
+  const cleanJobs = async () => cleanEnded({ db, runner }, await runner.leftovers());
+  await cleanJobs().catch((error) => log.warn('what ended jobs left was not cleaned', { error: messageOf(error) }));
 
   const { enqueue } = queue;
   const deps = { db, blobs, sandbox, enqueue, clock, log, owner };
@@ -124,12 +108,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   const post = createPostWebhook({ allowPrivate: config.asynchronous.webhooksToPrivate });
   const host = await queue.host(
     {
-      'training.run': createTrainingRun({
-        ...deps,
-        runner,
-        unpackCode: (digest) => unpackCode(blobs, digest, join(config.cacheDir, 'code')),
-        checkpointPath: (jobId) => join(workFolder, jobId, 'checkpoint'),
-      }),
+      'training.run': createTrainingRun({ ...deps, runner }),
       'promotion.decide': createPromotionDecide(deps),
       'rollout.advance': createRolloutAdvance(deps),
       'prediction.run': createPredictionRun({ ...deps, ask, holdings }),
@@ -150,8 +129,12 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
       return false;
     }),
     repeat('the cleaning pass', CLEAN_MS, () => clean({ db, blobs, keepMs: config.asynchronous.keepMs })),
+    repeat('the cleaning of jobs', CLEAN_MS, async () => {
+      await cleanJobs();
+      return false;
+    }),
   ];
-  log.info('worker ready', { owner, ...runner.slots.total });
+  log.info('worker ready', { owner, ...jobs.facts });
 
   /** Makes a pass again and again until the worker stops; at once when the last one says that there is more to do. */
   async function repeat(what: string, everyMs: number, pass: () => Promise<boolean>): Promise<void> {
@@ -176,6 +159,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
       batchHoldings.close();
       ask.close();
       await sandbox.close();
+      await jobs.close();
       await queue.close();
       await database.close();
     },
