@@ -101,6 +101,7 @@ async function build() {
     renameSync(temporary, file.path);
   }
   copyPython(join(root, 'src/runtimes/python/worker'), join(dist, 'python'));
+  copyPython(join(root, 'src/platform/kubernetes/jobs'), join(dist, 'kubernetes'));
   const redoc = join(root, 'node_modules/redoc/bundles/redoc.standalone.js');
   if (existsSync(redoc)) {
     mkdirSync(join(dist, 'public'), { recursive: true });
@@ -129,7 +130,7 @@ function importsOf(outputs) {
   );
 }
 
-/** The worker program of Python models runs from its sources. */
+/** Python programs run from their sources. */
 function copyPython(from, to) {
   for (const name of readdirSync(from, { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.py')) continue;
