@@ -20,7 +20,9 @@ import { undisturbed } from './undisturbed.js';
 
 const OVERLAY = join('tests', 'cluster', 'overlay');
 const NAME = 'digits';
-const LOADS = { namespace: 'sluice-load', image: 'dev.local/sluice:test' };
+/** As the overlay has it. */
+const key = 'only-for-the-test-cluster';
+const LOADS = { namespace: 'sluice-load', image: 'dev.local/sluice:0.1.0' };
 const LOAD_SEC = 300;
 const PER_SECOND = 40;
 /** Requests over one connection, for what the gateway adds. */
@@ -59,8 +61,6 @@ async function look(made: Cluster, tell: (line: string) => void) {
   await kubectl.run(['-n', SYSTEM, 'rollout', 'status', 'deployment', '--timeout=300s']);
   figures['manifests applied to all programs ready, s'] = seconds(applied);
   tell('Sluice runs on the cluster');
-  const secret = await kubectl.json<{ data: Record<string, string> }>(['-n', SYSTEM, 'get', 'secret', 'sluice']);
-  const key = Buffer.from(secret.data.SLUICE_ADMIN_KEY ?? '', 'base64').toString();
   const ways: Forward[] = [];
   const client = async () => {
     const way = await kubectl.forward(SYSTEM, 'service/sluice-gateway', 80);
