@@ -1,10 +1,10 @@
 /** Which Job an attempt has: the one that an earlier attempt left running, its own of an earlier try, or a new one. */
 import type { Clock } from '../../../clock.js';
+import { jobName } from '../../../core/cluster-names.js';
 import type { Attempt, AttemptSink } from '../../../core/training/runner.js';
 import { AppError, messageOf } from '../../../errors.js';
 import type { KubernetesApi } from '../api.js';
 import { type JobSettings, jobManifest, serviceManifests } from './manifest.js';
-import { jobName } from './names.js';
 import { ATTEMPT_LABEL, HELD_BY, JOB_LABEL, JOBS, type Job, SERVICES } from './objects.js';
 
 const FIRST_BACKOFF_MS = 250;
@@ -28,7 +28,6 @@ export class JobHolder {
    * what still ends, and for an API server that is away. Throws what the API server refuses.
    */
   async hold(attempt: Attempt, sink: AttemptSink, signal: AbortSignal): Promise<Held> {
-    // refused before anything is asked of the cluster
     const manifest = jobManifest(attempt, this.settings);
     for (let tries = 0; ; tries++) {
       signal.throwIfAborted();
