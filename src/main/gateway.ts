@@ -36,6 +36,7 @@ import { follow } from './follow.js';
 import { type LocalFleetOptions, openLocalFleet } from './local-fleet.js';
 import { openModelServers } from './model-servers.js';
 import { program } from './paths.js';
+import { openPodIdentity } from './pod-identity.js';
 
 const DATABASE_WAIT_MS = 60_000;
 const IDLE_LINE_MS = 120_000;
@@ -77,6 +78,7 @@ export async function startGateway(
     openQueue({ databaseUrl, log, ...(config.redisUrl ? { redisUrl: config.redisUrl } : {}) }),
   ]);
   const servers = await openModelServers(config, { blobs, clock, log });
+  const pods = await openPodIdentity(config, clock, log);
   const metrics = createGatewayMetrics({
     fleet: () => (shared.printMetrics ? [] : fleet.status()),
     responseCaches: () => caches.bytes(),
@@ -113,6 +115,7 @@ export async function startGateway(
     payloadLog,
     printMetrics: () => shared.printMetrics?.() ?? metrics.print(),
     notifications,
+    pods: pods.identity,
     limits: config.limits,
     asynchronous: config.asynchronous,
     clock,
@@ -147,6 +150,7 @@ export async function startGateway(
       await doors.close(Math.min(config.limits.drainMs, CUT_MS));
       await Promise.all([shared.close(), payloadLog.close(Math.min(config.limits.drainMs, RECORDS_MS))]);
       sharedCache?.close();
+      await pods.close();
       await services.sandbox.close();
       await Promise.allSettled([statistics.flush(db, clock.now(), true), following.close()]);
       await queue.close();
