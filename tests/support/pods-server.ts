@@ -1,12 +1,12 @@
 /**
- * What a job's pod speaks with, as a peer on the wire: blobs, its checkpoint and its outputs, in a blob folder. It takes any
- * token; checkpoints are kept for each job that the token names, as the tokens of Kubernetes do.
- *
- *     node pods-server.mjs PORT FOLDER
+ * What a job's pod speaks with, as a peer on the wire: what it is to run (FOLDER/<job>.json), blobs, its checkpoint and its
+ * outputs, in a blob folder. It takes any token; checkpoints are kept for each job that the token names, as the tokens of Kubernetes do.
  */
+
+import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { pathToFileURL } from 'node:url';
+import { join } from 'node:path';
 import { FolderBlobs } from '../../src/platform/blobs/folder.js';
 
 export interface PodsServer {
@@ -47,6 +47,10 @@ export async function startPodsServer(folder: string, port = 0, host = '127.0.0.
       (await blobs.open(digest)).pipe(response);
     };
     if (what.startsWith('GET blobs/')) return send(what.slice('GET blobs/'.length));
+    if (what === 'GET job') {
+      const told = await readFile(join(folder, `${job || 'job'}.json`)).catch(() => undefined);
+      return told ? response.end(told) : response.writeHead(404).end();
+    }
     if (what === 'GET checkpoint') return send(latest.get(job));
     const stored = await blobs.put(request);
     if (what === 'PUT checkpoint') {
@@ -80,14 +84,8 @@ export async function startPodsServer(folder: string, port = 0, host = '127.0.0.
 function jobOf(token: string): string {
   try {
     const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));
-    return String(claims['kubernetes.io'].pod.name).replace(/-\d+-\d+-[a-z0-9]+$/, '');
+    return String(claims['kubernetes.io'].pod.name).replace(/^sluice-(.*)-\d+-\d+-[a-z0-9]+$/, '$1');
   } catch {
     return '';
   }
-}
-
-const [, program = '', port = '', folder = ''] = process.argv;
-if (import.meta.url === pathToFileURL(program).href && folder !== '') {
-  await startPodsServer(folder, Number(port), '0.0.0.0');
-  console.log('ready');
 }

@@ -28,7 +28,6 @@ export class JobHolder {
    * what still ends, and for an API server that is away. Throws what the API server refuses.
    */
   async hold(attempt: Attempt, sink: AttemptSink, signal: AbortSignal): Promise<Held> {
-    // refused before anything is asked of the cluster
     const manifest = jobManifest(attempt, this.settings);
     for (let tries = 0; ; tries++) {
       signal.throwIfAborted();

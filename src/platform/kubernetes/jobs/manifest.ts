@@ -1,8 +1,7 @@
 /** What an attempt is on the cluster: an Indexed Job, and for a group a Service for each of its replicas. */
 
-import { jobName } from '../../../core/cluster-names.js';
+import { JOB_ACCOUNT, jobName, TOKEN_AUDIENCE } from '../../../core/cluster-names.js';
 import type { Attempt } from '../../../core/training/runner.js';
-import { AppError } from '../../../errors.js';
 import type { KubeObject } from '../objects.js';
 import { ATTEMPT_LABEL, CONTAINER, HELD_BY, INDEX_LABEL, JOB_LABEL, JOB_NAME_LABEL, type Job } from './objects.js';
 
@@ -27,10 +26,7 @@ const TTL_SEC = 86_400;
 const USER = 65_532;
 const WORK = '/work';
 const TOKENS = '/var/run/sluice';
-/** Linux takes no more in one variable of an environment. */
-const MAX_VARIABLE_BYTES = 128 * 1024 - 64;
-
-/** The Job of an attempt. `invalid` when what it is given does not fit into a pod's environment. */
+/** The Job of an attempt. */
 export function jobManifest(attempt: Attempt, settings: JobSettings): object {
   const name = jobName(attempt.jobId, attempt.number);
   const labels = {
@@ -102,7 +98,7 @@ function podSpec(attempt: Attempt, settings: JobSettings): object {
   };
   return {
     restartPolicy: 'Never',
-    serviceAccountName: 'sluice-job',
+    serviceAccountName: JOB_ACCOUNT,
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     terminationGracePeriodSeconds: settings.stopGraceSec + HAND_IN_SEC,
@@ -142,20 +138,22 @@ function podSpec(attempt: Attempt, settings: JobSettings): object {
       {
         name: 'token',
         projected: {
-          sources: [{ serviceAccountToken: { path: 'token', audience: 'sluice', expirationSeconds: 600 } }],
+          sources: [{ serviceAccountToken: { path: 'token', audience: TOKEN_AUDIENCE, expirationSeconds: 600 } }],
         },
       },
     ],
   };
 }
 
+/** What the pod is; what it is to run it asks the gateway. */
 function wrapperInput(attempt: Attempt, settings: JobSettings): string {
-  const { jobId, number, code, entrypoint, args, requirements, params, env, resources, timeLimitSec } = attempt;
-  const input = JSON.stringify({
-    ...{ jobId, attempt: number, code, entrypoint, args, requirements, params, env, resources, timeLimitSec },
+  return JSON.stringify({
+    jobId: attempt.jobId,
+    attempt: attempt.number,
+    resources: attempt.resources,
     replicas: attempt.replicas,
     distributed: attempt.distributed,
-    hosts: hostsOf(jobName(jobId, number), attempt.replicas),
+    hosts: hostsOf(jobName(attempt.jobId, attempt.number), attempt.replicas),
     podsUrl: settings.podsUrl,
     stopGraceSec: settings.stopGraceSec,
     checkpointEverySec: settings.checkpointEverySec ?? 60,
@@ -163,13 +161,4 @@ function wrapperInput(attempt: Attempt, settings: JobSettings): string {
     workFolder: WORK,
     terminationLog: '/dev/termination-log',
   });
-  const bytes = Buffer.byteLength(input);
-  if (bytes > MAX_VARIABLE_BYTES) {
-    throw new AppError(
-      'invalid',
-      `args, requirements, params and env are ${bytes} bytes together, a pod is given ${MAX_VARIABLE_BYTES} at most`,
-    );
-  }
-  // Kubernetes would replace $(NAME)
-  return input.replaceAll('$(', '\\u0024(');
 }

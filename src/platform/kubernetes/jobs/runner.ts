@@ -84,7 +84,8 @@ export class KubernetesRunner implements Runner {
 
   async leftovers(): Promise<string[]> {
     const { items } = await this.options.api.list<Job>(JOBS, { labelSelector: `${MANAGED},${JOB_LABEL}` });
-    return [...new Set(items.flatMap(({ metadata }) => metadata.labels?.[JOB_LABEL] ?? []))];
+    const staying = items.filter(({ metadata }) => !metadata.deletionTimestamp);
+    return [...new Set(staying.flatMap(({ metadata }) => metadata.labels?.[JOB_LABEL] ?? []))];
   }
 
   /** Pods are meant to outlive their worker; those of jobs that ended are left to `clean`. */
@@ -112,7 +113,7 @@ export class KubernetesRunner implements Runner {
     for (;;) {
       signal.throwIfAborted();
       progress.check();
-      const changed = view.changed();
+      const { version } = view;
       const job = await this.present(view, name, uid);
       if (!job) return ended({ kind: 'cancelled', reason: `its Job ${name} was deleted on the cluster` });
       if (heldBy(job) > attempt.number) throw new AppError('conflict', 'a later attempt has taken its Job over');
@@ -134,7 +135,7 @@ export class KubernetesRunner implements Runner {
       if (!first.some((pod) => hasStarted(pod) && !terminated(pod))) {
         await progress.waiting(waitingWords(job, pods, await this.eventsOf(job, pods), kueueQueue));
       }
-      await Promise.race([changed, clock.sleep(LOOK_MS, signal).catch(() => {})]);
+      await view.changedSince(version, LOOK_MS, signal);
     }
   }
 

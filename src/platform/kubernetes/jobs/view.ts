@@ -9,9 +9,14 @@ import { JOB_LABEL, JOB_NAME_LABEL, JOBS, type Job, MANAGED, rankOf } from './ob
 export class JobView {
   private readonly jobs: Mirror<Job>;
   private readonly pods: Mirror<Pod>;
-  private wakers: (() => void)[] = [];
+  private readonly wakers = new Set<() => void>();
+  private changes = 0;
 
-  constructor(api: KubernetesApi, clock: Clock, log: Log) {
+  constructor(
+    api: KubernetesApi,
+    private readonly clock: Clock,
+    log: Log,
+  ) {
     const selection = { labelSelector: `${MANAGED},${JOB_LABEL}` };
     const onChange = () => this.wake();
     this.jobs = new Mirror<Job>({ api, kind: JOBS, selection, clock, log, onChange });
@@ -33,9 +38,21 @@ export class JobView {
     return this.pods.get(name);
   }
 
-  /** Resolves with the next change. */
-  changed(): Promise<void> {
-    return new Promise((resolve) => this.wakers.push(resolve));
+  /** How often something has changed. */
+  get version(): number {
+    return this.changes;
+  }
+
+  /** Resolves when something has changed since `version`, after `withinMs`, or with an abort. */
+  async changedSince(version: number, withinMs: number, signal: AbortSignal): Promise<void> {
+    if (this.changes !== version || signal.aborted) return;
+    const woken = new AbortController();
+    const wake = () => woken.abort();
+    this.wakers.add(wake);
+    signal.addEventListener('abort', wake, { once: true });
+    await this.clock.sleep(withinMs, woken.signal).catch(() => {});
+    this.wakers.delete(wake);
+    signal.removeEventListener('abort', wake);
   }
 
   async close(): Promise<void> {
@@ -43,8 +60,7 @@ export class JobView {
   }
 
   private wake(): void {
-    const wakers = this.wakers;
-    this.wakers = [];
-    for (const waker of wakers) waker();
+    this.changes += 1;
+    for (const waker of this.wakers) waker();
   }
 }

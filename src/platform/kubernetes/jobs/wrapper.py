@@ -1,7 +1,7 @@
 """Runs one replica of a training job in a pod: fetches its code, runs its script, hands in what it yields.
 
-Given as text to `python3 -c`, so it is one file and needs nothing but Python 3.8 and its standard library. What to do
-stands in SLUICE_JOB (JSON, made by manifest.ts). Each line on stdout is one of the script's stdout, or begins with SOH and
+Given as text to `python3 -c`, so it is one file and needs nothing but Python 3.8 and its standard library. What the pod
+is stands in SLUICE_JOB (JSON, made by manifest.ts), what to run is asked of the gateway: it may hold secrets. Each line on stdout is one of the script's stdout, or begins with SOH and
 a letter that says what it is (read by log-lines.ts). How it ended is one JSON object in the termination message.
 """
 
@@ -29,6 +29,8 @@ CODE, OUTPUT, CHECKPOINT, PARAMS, TEMP = (
 # with room for the timestamp that the kubelet puts before it
 MAX_LINE = 64 * 1024 - 256
 CUT_NOTE = " … [line cut at 64 KiB]".encode()
+# what the gateway tells of the job
+TOLD = ("code", "entrypoint", "args", "requirements", "params", "env", "timeLimitSec")
 # what a script of this machine may inherit, and the platform's own
 PRIVATE = re.compile(r"^(SLUICE_JOB|KUBERNETES_.*|JOB_COMPLETION_INDEX)$")
 THREADS = (
@@ -563,8 +565,18 @@ def on_term(_number, _frame):
         raise Interrupted()
 
 
+def ask_what_to_run():
+    answer = call("GET", "job")
+    if answer is None:
+        raise Failure("the gateway knows nothing of this job", False)
+    with answer:
+        told = json.loads(answer.read().decode("utf-8"))
+    JOB.update((key, told[key]) for key in TOLD)
+
+
 def prepare():
     write_line(b"p", b"fetching the code")
+    ask_what_to_run()
     for folder in (OUTPUT, CHECKPOINT, TEMP):
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
