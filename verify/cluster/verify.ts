@@ -77,6 +77,7 @@ async function look(made: Cluster, tell: (line: string) => void) {
       name: NAME,
       tell,
       requestsPerSecond: 50,
+      cpus: 0.1,
     });
     for (const problem of account.problems) expect(false, `main path: ${problem}`);
     for (const chapter of account.chapters)

@@ -66,7 +66,10 @@ export function lookAtRevision(
   const made = revision ? condition : observed.service && conditionOf(observed.service, 'ConfigurationsReady');
   const knative = made?.status === 'False' ? (made.message ?? made.reason ?? 'Knative gave it up') : '';
   const problem = ready > 0 ? '' : (podProblem ?? (said.refusal || knative));
-  const failing = ready === 0 && (knative !== '' || said.refusal !== '' || (wrong?.look.ended ?? '') !== '');
+  // a node may still come for what no node takes: that is a wait, which rollouts bound
+  const waits = made?.reason === 'Unschedulable' || (wrong?.look.unschedulable ?? false);
+  const failing =
+    ready === 0 && !waits && (knative !== '' || said.refusal !== '' || (wrong?.look.ended ?? '') !== '');
   return {
     problem: failing || podProblem !== undefined ? problem : '',
     ended: wrong?.look.ended ? { pod: wrong.pod.metadata.name, container: wrong.look.ended } : undefined,

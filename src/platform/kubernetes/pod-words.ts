@@ -5,6 +5,8 @@ export interface PodLook {
   readonly state: 'starting' | 'ready' | 'draining' | 'ended';
   /** Why it does not get ready; undefined while nothing is wrong. */
   readonly problem: string | undefined;
+  /** Whether all that is wrong is that no node has room for it. */
+  readonly unschedulable: boolean;
   /** A container that ended and whose own last words are worth reading. */
   readonly ended: string | undefined;
 }
@@ -14,15 +16,23 @@ const OUT_OF_MEMORY = 137;
 
 export function lookAtPod(pod: Pod): PodLook {
   const { metadata, status } = pod;
-  if (metadata.deletionTimestamp !== undefined) return { state: 'draining', problem: undefined, ended: undefined };
+  const nothing = { problem: undefined, unschedulable: false, ended: undefined };
+  if (metadata.deletionTimestamp !== undefined) return { state: 'draining', ...nothing };
   const ready = conditionOf(pod, 'Ready')?.status === 'True';
-  if (ready) return { state: 'ready', problem: undefined, ended: undefined };
+  if (ready) return { state: 'ready', ...nothing };
   if (status?.phase === 'Failed' || status?.phase === 'Succeeded') {
     const said = [status.reason, status.message].filter(Boolean).join(': ');
-    return { state: 'ended', problem: said || endOf(pod)?.words || 'it ended', ended: endOf(pod)?.name };
+    const end = endOf(pod);
+    return { state: 'ended', problem: said || end?.words || 'it ended', unschedulable: false, ended: end?.name };
   }
   const end = endOf(pod);
-  return { state: 'starting', problem: unschedulable(pod) ?? unpullable(pod) ?? end?.words, ended: end?.name };
+  const homeless = unschedulable(pod);
+  return {
+    state: 'starting',
+    problem: homeless ?? unpullable(pod) ?? end?.words,
+    unschedulable: homeless !== undefined,
+    ended: end?.name,
+  };
 }
 
 function unschedulable(pod: Pod): string | undefined {
