@@ -12,6 +12,7 @@ import { FolderBlobs } from '../../src/platform/blobs/folder.js';
 import { freePort } from '../../src/platform/free-port.js';
 import { openAccess } from '../../src/platform/kubernetes/access.js';
 import { KubernetesApi } from '../../src/platform/kubernetes/api.js';
+import { JOB_LABEL, JOBS } from '../../src/platform/kubernetes/jobs/objects.js';
 import { KubernetesRunner, type KubernetesRunnerOptions } from '../../src/platform/kubernetes/jobs/runner.js';
 import type { ResourceKind } from '../../src/platform/kubernetes/objects.js';
 import { bundle } from './bundle.js';
@@ -39,6 +40,8 @@ export interface JobsCluster {
   runner(change?: Partial<KubernetesRunnerOptions>): KubernetesRunner;
   /** An attempt that runs this Python text. */
   attempt(script: string, change?: Partial<Attempt & { params: Record<string, number> }>): Promise<Attempt>;
+  /** Names of the Jobs of a job. */
+  jobs(jobId: string): Promise<string[]>;
   close(): Promise<void>;
 }
 
@@ -100,6 +103,10 @@ export async function openJobsCluster(): Promise<JobsCluster> {
       const name = attempt.jobId.toLowerCase().replaceAll('_', '-');
       await writeFile(join(blobFolder, `${name}.json`), JSON.stringify(attempt));
       return attempt;
+    },
+    jobs: async (jobId) => {
+      const { items } = await api.list(JOBS, { labelSelector: `${JOB_LABEL}=${jobId}` });
+      return items.map(({ metadata }) => metadata.name);
     },
     close: async () => {
       await Promise.all(runners.map((runner) => runner.close()));
