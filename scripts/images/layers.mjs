@@ -80,7 +80,12 @@ export function pythonPackages(interpreter, requirements) {
     run(interpreter, ['-m', 'pip', 'install', ...options, '-r', requirements]);
     // Debian's own Python looks into the first, all others into the second
     const home = `/usr/local/lib/${version}/${isDebians(interpreter) ? 'dist-packages' : 'site-packages'}`;
-    folder.tree(draft, home, (path) => !/(^|\/)__pycache__\/|(^|\/)tests\/(.*\/)?test_[^/]*\.py$|^bin\/|\/(RECORD|direct_url\.json)$/.test(path));
+    folder.tree(
+      draft,
+      home,
+      (path) =>
+        !/(^|\/)__pycache__\/|(^|\/)tests\/(.*\/)?test_[^/]*\.py$|^bin\/|\/(RECORD|direct_url\.json)$/.test(path),
+    );
     folder.libraries(extensionsBelow(folder.at(home)), folder.path);
     compile(folder, interpreter, home);
   } finally {
@@ -98,7 +103,7 @@ export function programs({ entries, also = [] }) {
   const dist = join(root, 'dist');
   const { files, packages } = importsOf(dist, entries);
   for (const file of files) folder.file(join(dist, file), `/app/dist/${file}`);
-  folder.tree(join(dist, 'python'), '/app/dist/python', (path) => path.endsWith('.py'));
+  folder.tree(dist, '/app/dist', (path) => path.endsWith('.py'));
   if (entries.includes('gateway') && existsSync(join(dist, 'public'))) {
     folder.tree(join(dist, 'public'), '/app/dist/public');
   }
