@@ -103,8 +103,7 @@ export function programs({ entries, also = [] }) {
   const dist = join(root, 'dist');
   const { files, packages } = importsOf(dist, entries);
   for (const file of files) folder.file(join(dist, file), `/app/dist/${file}`);
-  folder.tree(join(dist, 'python'), '/app/dist/python', (path) => path.endsWith('.py'));
-  if (entries.includes('worker')) folder.tree(join(dist, 'kubernetes'), '/app/dist/kubernetes');
+  folder.tree(dist, '/app/dist', (path) => path.endsWith('.py'));
   if (entries.includes('gateway') && existsSync(join(dist, 'public'))) {
     folder.tree(join(dist, 'public'), '/app/dist/public');
   }
