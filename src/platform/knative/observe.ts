@@ -68,8 +68,7 @@ export function lookAtRevision(
   const problem = ready > 0 ? '' : (podProblem ?? (said.refusal || knative));
   // a node may still come for what no node takes: that is a wait, which rollouts bound
   const waits = made?.reason === 'Unschedulable' || (wrong?.look.unschedulable ?? false);
-  const failing =
-    ready === 0 && !waits && (knative !== '' || said.refusal !== '' || (wrong?.look.ended ?? '') !== '');
+  const failing = ready === 0 && !waits && (knative !== '' || said.refusal !== '' || (wrong?.look.ended ?? '') !== '');
   return {
     problem: failing || podProblem !== undefined ? problem : '',
     ended: wrong?.look.ended ? { pod: wrong.pod.metadata.name, container: wrong.look.ended } : undefined,

@@ -80,11 +80,8 @@ export function numberedTargets(targets: readonly KnativeTarget[], newest: numbe
   return [...out.values()];
 }
 
-/** The name of the Knative Service that stands for an endpoint on a cluster. */
+/** The name of the Knative Service that stands for an endpoint on a cluster, as the operator gives it (a test compares). */
 export function knativeServiceName(endpoint: string, id: string): string {
-  const end = id
-    .toLowerCase()
-    .replace(/[^a-z0-9]/g, '')
-    .slice(-8);
-  return `${endpoint.slice(0, 30)}-${end}`;
+  const name = /^[a-z]/.test(endpoint) ? endpoint : `e-${endpoint}`;
+  return `${name.slice(0, 30).replace(/-+$/, '')}-${id.slice(-8)}`;
 }

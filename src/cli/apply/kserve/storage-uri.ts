@@ -18,7 +18,9 @@ export function storageRefusal(uri: string): string | undefined {
   if (scheme === undefined || scheme === 'file') return undefined;
   if (scheme === 's3') return /^s3:\/\/[^/]+/.test(uri) ? undefined : 'names no bucket, as s3://bucket/prefix does';
   if (scheme === 'http' || scheme === 'https') {
-    return URL.canParse(uri) ? undefined : 'is no URL';
+    if (!URL.canParse(uri)) return 'is no URL';
+    const { username, password } = new URL(uri);
+    return username === '' && password === '' ? undefined : 'holds a user or password, which would be kept and shown';
   }
   const what = INSTEAD[scheme] ?? 'fetch it first and name the local path';
   return `cannot be fetched (local paths, file://, http://, https:// and s3:// can): ${what}`;

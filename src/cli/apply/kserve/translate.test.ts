@@ -1,4 +1,5 @@
 /** Documents in the style of KServe's documentation, and what they become. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { type Foreign, foreignKindOf, translate } from './translate.js';
@@ -175,8 +176,7 @@ status: { url: x }
     expect(found.errors).toEqual([]);
     expect(found.plan).toMatchObject(plan);
     expect(found.warnings).toHaveLength(warnings.length);
-    for (const [at, warning] of warnings.entries())
-      expect(found.warnings.join('\n')).toContain(warning, `warning ${at}`);
+    for (const warning of warnings) expect(found.warnings.join('\n')).toContain(warning);
   });
 
   it.each([
@@ -209,6 +209,7 @@ status: { url: x }
     ['model: { modelFormat: { name: onnx }, storageUri: "gs://kfserving-examples/m" }', 'gcloud storage cp -r'],
     ['model: { modelFormat: { name: onnx }, storageUri: "hf://org/name" }', 'hf download'],
     ['model: { modelFormat: { name: onnx }, storageUri: "s3://" }', 'names no bucket'],
+    ['model: { modelFormat: { name: onnx }, storageUri: "https://a:b@c/m" }', 'holds a user or password'],
     ['model: { modelFormat: { name: onnx } }', 'spec.predictor.model.storageUri is missing'],
     ['model: { storageUri: ./m }', 'spec.predictor.model.modelFormat is missing'],
     [
@@ -306,6 +307,14 @@ describe('other documents of KServe and Knative', () => {
     ['serving.knative.dev/v1', 'Nothing', 'it is nothing that Sluice has'],
   ])('%s %s is refused', (apiVersion, kind, message) => {
     expect(read(`apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: { name: m }\n`).errors[0]).toContain(message);
+  });
+});
+
+describe('docs/kserve.md', () => {
+  const page = readFileSync(new URL('../../../../docs/kserve.md', import.meta.url), 'utf8');
+  const blocks = [...page.matchAll(/```yaml\n(.*?)```/gs)].map(([, text = '']) => text);
+  it.each(blocks.filter((text) => text.includes('apiVersion')))('has a document that is taken: %s', (text) => {
+    expect(read(text)).toMatchObject({ errors: [], warnings: [], plan: expect.anything() });
   });
 });
 
