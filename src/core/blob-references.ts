@@ -76,6 +76,7 @@ async function isReferenced(db: Db, digest: Digest): Promise<boolean> {
     select exists (select from blobs where digest = ${digest})
       or exists (select from predictions where body_digest = ${digest} or result_digest = ${digest})
       or exists (select from batch_parts where output_digest = ${digest})
-      or exists (select from jobs where checkpoint_digest = ${digest}) as found`.execute(db);
+      or exists (select from jobs where checkpoint_digest = ${digest})
+      or exists (select from jobs where outputs_digest = ${digest}) as found`.execute(db);
   return rows[0]?.found ?? true;
 }

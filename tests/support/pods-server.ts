@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { FolderBlobs } from '../../src/platform/blobs/folder.js';
 
 export interface PodsServer {
@@ -44,7 +45,7 @@ export async function startPodsServer(folder: string, port = 0, host = '127.0.0.
       const facts = digest && (await blobs.stat(digest));
       if (!digest || !facts) return response.writeHead(404).end();
       response.writeHead(200, { 'content-length': facts.bytes });
-      (await blobs.open(digest)).pipe(response);
+      await pipeline(await blobs.open(digest), response);
     };
     if (what.startsWith('GET blobs/')) return send(what.slice('GET blobs/'.length));
     if (what === 'GET job') {
