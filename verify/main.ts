@@ -2,6 +2,7 @@
 
 import { batch } from './batch/verify.js';
 import { clients } from './clients/verify.js';
+import { cluster } from './cluster/verify.js';
 import { demo } from './demo/verify.js';
 import { engines } from './engines/verify.js';
 import { faults } from './faults/verify.js';
@@ -16,6 +17,7 @@ import type { Verification } from './verification.js';
 const VERIFICATIONS: readonly Verification[] = [
   batch,
   clients,
+  cluster,
   demo,
   engines,
   faults,

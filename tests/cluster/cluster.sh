@@ -1,5 +1,5 @@
 #!/bin/bash
-# npm run cluster -- build | up | load FILE… | kubectl … | env | down
+# npm run cluster -- build | up | load FILE… | kubectl … | env | api-stop | api-start | down
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 command=${1:-help}
@@ -16,6 +16,18 @@ case $command in
   kubectl)
     [ -s "$HOST_CONFIG" ] || fail "is not up: npm run cluster -- up"
     exec "$BIN/hyperkube" kubectl --kubeconfig "$HOST_CONFIG" "$@"
+    ;;
+  api-stop) # the API server goes, and everything else stays
+    [ -s "$RUN/started" ] || fail "is not up: npm run cluster -- up"
+    read -r pid _ <<<"$(grep ' kube-apiserver$' "$RUN/started" | tail -1)"
+    kill "$pid"
+    while [ -e "/proc/$pid" ]; do sleep 0.1; done
+    ;;
+  api-start)
+    . "$here/start.sh"
+    start_api
+    for _ in $(seq 300); do kubectl_inside get --raw /readyz >/dev/null 2>&1 && exit 0; sleep 0.2; done
+    fail "the API server is not ready within a minute; its log is in $RUN/log"
     ;;
   env) echo "export SLUICE_TEST_KUBECONFIG=$HOST_CONFIG" ;;
   *)

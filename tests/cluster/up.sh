@@ -2,6 +2,7 @@
 # Starts a Kubernetes of one node in a network namespace of its own, and Knative Serving in it.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+. "$here/start.sh"
 needs_linux
 [ -x "$BIN/hyperkube" ] || fail "is not built: npm run cluster -- build"
 if [ -s "$RUN/started" ] || [ -e "/run/netns/$NS" ]; then fail "is up already, or was not taken down: npm run cluster -- down"; fi
@@ -12,11 +13,6 @@ trap 'exit 143' TERM HUP
 began=$(date +%s%N)
 say() { printf 'cluster: [%5.1f s] %s\n' "$((($(date +%s%N) - began) / 10000000))e-2" "$*"; }
 
-# note PID NAME: with the time of its start, so that down.sh ends this process and no later one of its number
-note() { echo "$1 $(cut -d' ' -f22 "/proc/$1/stat" 2>/dev/null || echo 0) $2" >>"$RUN/started"; }
-# nsenter, not `ip netns exec`: that mounts a fresh /sys, and hides the cgroups
-start() { local name=$1; shift; setsid nsenter --net="/run/netns/$NS" -- "$@" >"$RUN/log/$name.log" 2>&1 </dev/null & note $! "$name"; }
-start_outside() { local name=$1; shift; setsid "$@" >"$RUN/log/$name.log" 2>&1 </dev/null & note $! "$name"; }
 wait_for() { # wait_for SECONDS WHAT COMMAND…
   local end=$((SECONDS + $1)) what=$2; shift 2
   until "$@" >/dev/null 2>&1; do
@@ -50,14 +46,9 @@ inside sysctl -qw net.ipv4.ip_forward=1
 token=$(openssl rand -hex 24)
 echo "$token,admin,admin,\"system:masters\"" >"$RUN/pki/tokens.csv"
 chmod 600 "$RUN"/pki/sa.key "$RUN/pki/tokens.csv"
-hyperkube() { start "$1" "$BIN/hyperkube" "$@"; }
 hyperkube etcd --data-dir "$RUN/etcd" --unsafe-no-fsync --log-level warn \
   --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
-hyperkube kube-apiserver --etcd-servers http://127.0.0.1:2379 --cert-dir "$RUN/pki" \
-  --bind-address 0.0.0.0 --advertise-address "$NODE_IP" --secure-port 6443 --service-cluster-ip-range "$SERVICE_CIDR" \
-  --authorization-mode Node,RBAC --token-auth-file "$RUN/pki/tokens.csv" --kubelet-preferred-address-types InternalIP \
-  --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$RUN/pki/sa.key" \
-  --service-account-signing-key-file "$RUN/pki/sa.key" --allow-privileged=true --enable-priority-and-fairness=false
+start_api
 wait_for 60 "the API server made its certificate" test -s "$RUN/pki/apiserver.crt"
 umask 077
 config() { # config PORT

@@ -1,7 +1,8 @@
 /** The cluster that is looked at: one of our own, made for this and gone after it, or the one that KUBECONFIG names. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { homedir } from 'node:os';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Kubectl } from './kubectl.js';
 
@@ -21,10 +22,27 @@ const FOLDER = join(homedir(), '.cache', 'sluice-test', 'cluster');
 
 /** Builds what is missing (minutes, the first time) and starts a cluster; `tell` hears what goes on. */
 export async function ownCluster(tell: (line: string) => void): Promise<Cluster> {
-  tell('building Kubernetes, Knative and the images (minutes, the first time)');
+  tell('building Kubernetes and Knative (minutes, the first time)');
   await script('build');
-  tell('starting the cluster');
-  await script('up');
+  tell("building Sluice's images");
+  const images = await mkdtemp(join(tmpdir(), 'sluice-images-'));
+  try {
+    await run(process.execPath, [
+      'scripts/images/build.mjs',
+      '--out',
+      images,
+      '--with',
+      'examples/digits/requirements.txt',
+    ]);
+    tell('starting the cluster');
+    await script('up');
+    await script('load', ...(await readdir(images)).map((name) => join(images, name)));
+  } catch (error) {
+    await script('down');
+    throw error;
+  } finally {
+    await rm(images, { recursive: true, force: true });
+  }
   const kubeconfig = join(FOLDER, 'run', 'kubeconfig.host');
   return {
     kubectl: new Kubectl([join(FOLDER, 'bin', 'hyperkube'), 'kubectl'], kubeconfig),
@@ -38,9 +56,14 @@ export function givenCluster(kubeconfig: string): Cluster {
   return { kubectl: new Kubectl(['kubectl'], kubeconfig), kubeconfig, api: undefined, close: async () => {} };
 }
 
-/** A verb of tests/cluster; its words go to stderr. */
-async function script(verb: string): Promise<void> {
-  const child = spawn(join('tests', 'cluster', 'cluster'), [verb], { stdio: ['ignore', 2, 2] });
+/** A verb of tests/cluster. */
+function script(verb: string, ...more: string[]): Promise<void> {
+  return run('bash', [join('tests', 'cluster', 'cluster.sh'), verb, ...more]);
+}
+
+/** What it prints goes to stderr. */
+async function run(program: string, args: readonly string[]): Promise<void> {
+  const child = spawn(program, args, { stdio: ['ignore', 2, 2] });
   const [code] = await once(child, 'exit');
-  if (code !== 0) throw new Error(`tests/cluster/cluster ${verb} ended with code ${code}`);
+  if (code !== 0) throw new Error(`${args.slice(0, 2).join(' ')} ended with code ${code}`);
 }
