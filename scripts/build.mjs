@@ -23,6 +23,7 @@ import { fileURLToPath } from 'node:url';
 
 const ENTRIES = {
   runtime: 'src/runtimes/main.ts',
+  pod: 'src/runtimes/pod.ts',
   gateway: 'src/main/run-gateway.ts',
   worker: 'src/main/run-worker.ts',
   'payload-log': 'src/main/run-payload-log.ts',
@@ -101,6 +102,7 @@ async function build() {
     renameSync(temporary, file.path);
   }
   copyPython(join(root, 'src/runtimes/python/worker'), join(dist, 'python'));
+  copyPython(join(root, 'src/platform/kubernetes/jobs'), join(dist, 'kubernetes'));
   const redoc = join(root, 'node_modules/redoc/bundles/redoc.standalone.js');
   if (existsSync(redoc)) {
     mkdirSync(join(dist, 'public'), { recursive: true });
@@ -129,7 +131,7 @@ function importsOf(outputs) {
   );
 }
 
-/** The worker program of Python models runs from its sources. */
+/** Python programs run from their sources. */
 function copyPython(from, to) {
   for (const name of readdirSync(from, { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.py')) continue;

@@ -20,6 +20,8 @@ export interface StoryOptions {
   /** Tells what happens, as it happens. */
   tell(line: string): void;
   readonly requestsPerSecond?: number;
+  /** Processors that a job and, on a cluster, a model server set aside. Default 1. */
+  readonly cpus?: number;
 }
 
 export interface Chapter {
@@ -112,7 +114,7 @@ export async function runStory(options: StoryOptions): Promise<Account> {
     stream: fileBody(await readFile(join(options.folder, 'holdout.json'))),
   });
   await client.post('/api/v1/models', { json: { name } });
-  await client.put(`/api/v1/endpoints/${name}`, { json: { name, model: name, ...ENDPOINT } });
+  await client.put(`/api/v1/endpoints/${name}`, { json: { name, model: name, ...ENDPOINT, placement: { cpus: options.cpus ?? 1, memoryMb: 512 } } });
   tell(`endpoint "${name}" waits for its first model; ${data.rows.length} held-out digits judge every candidate`);
 
   const run = (plan: Plan) => runChapter(options, plan, code, requirements);
@@ -157,7 +159,7 @@ export async function runStory(options: StoryOptions): Promise<Account> {
 }
 
 async function runChapter(
-  { client, name, tell }: StoryOptions,
+  { client, name, tell, cpus = 1 }: StoryOptions,
   plan: Plan,
   code: string,
   requirements: readonly string[],
@@ -171,7 +173,7 @@ async function runChapter(
       entrypoint: 'train.py',
       requirements,
       params: plan.params,
-      resources: { cpus: 1, memoryMb: 1024 },
+      resources: { cpus, memoryMb: 1024 },
       timeLimitSec: 240,
     },
   });

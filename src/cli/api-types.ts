@@ -63,6 +63,9 @@ export interface Traffic {
 export interface Revision {
   readonly number: number;
   readonly modelVersion: number;
+  readonly scaling: Readonly<Record<string, unknown>>;
+  readonly runtime: Readonly<Record<string, unknown>>;
+  readonly placement: Readonly<Record<string, unknown>>;
   readonly createdAt: string;
   readonly reason: string;
   readonly status?: {
@@ -98,6 +101,7 @@ export interface Policy {
 }
 
 export interface EndpointSummary {
+  readonly id: string;
   readonly name: string;
   readonly model: string;
   readonly access: string;
@@ -110,6 +114,7 @@ export interface Endpoint extends EndpointSummary {
   readonly routing: Readonly<Record<string, unknown>>;
   readonly policy: Policy;
   readonly runtime: Readonly<Record<string, unknown>>;
+  readonly placement: Readonly<Record<string, unknown>>;
   readonly payloadLog: Readonly<Record<string, unknown>> | null;
   readonly responseCache: Readonly<Record<string, unknown>>;
   readonly generation: number;

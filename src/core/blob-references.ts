@@ -1,6 +1,6 @@
 /**
- * Blobs that are kept only for as long as something refers to them: bodies, results and parts of predictions. What a
- * project brought itself stands in the ledger of blobs and is never removed here, also when the bytes are the same.
+ * Blobs that are kept only for as long as something refers to them: bodies, results and parts of predictions, checkpoints and
+ * outputs of jobs in a cluster. What a project brought itself stands in the ledger of blobs and is never removed here, also when the bytes are the same.
  */
 import { sql } from 'kysely';
 import type { Blobs, Digest, PutOptions } from './blobs.js';
@@ -75,6 +75,8 @@ async function isReferenced(db: Db, digest: Digest): Promise<boolean> {
   const { rows } = await sql<{ found: boolean }>`
     select exists (select from blobs where digest = ${digest})
       or exists (select from predictions where body_digest = ${digest} or result_digest = ${digest})
-      or exists (select from batch_parts where output_digest = ${digest}) as found`.execute(db);
+      or exists (select from batch_parts where output_digest = ${digest})
+      or exists (select from jobs where checkpoint_digest = ${digest})
+      or exists (select from jobs where outputs_digest = ${digest}) as found`.execute(db);
   return rows[0]?.found ?? true;
 }

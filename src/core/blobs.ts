@@ -22,12 +22,14 @@ export interface PutOptions {
 export interface Blobs {
   /** Streams the bytes in; nothing is held whole in memory. Storing the same bytes twice is one blob and no error. */
   put(source: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<{ digest: Digest; bytes: number }>;
-  /** The blob's bytes as a stream; `not_found` when there is no such blob. */
-  open(digest: Digest): Promise<Readable>;
+  /** The blob's bytes as a stream, perhaps only from the one at `start` on; `not_found` when there is no such blob. */
+  open(digest: Digest, start?: number): Promise<Readable>;
   /** Its size, or undefined when there is no such blob. */
   stat(digest: Digest): Promise<{ bytes: number } | undefined>;
   /** Removes it; no error when it is not there. */
   delete(digest: Digest): Promise<void>;
   /** A path on this machine that holds the bytes, for programs that read files; read-only. Remote blobs are fetched once, checked and cached. */
   localPath(digest: Digest): Promise<string>;
+  /** A URL that answers GET with the bytes for so long, to whoever has it; absent where nobody else can reach them. */
+  presign?(digest: Digest, seconds: number): Promise<string>;
 }

@@ -216,6 +216,8 @@ export interface Schema {
     exit_code: number | null;
     /** The last checkpoint, of a job whose attempts share no folder. */
     checkpoint_digest: ColumnType<string | null, string | null | undefined, string | null>;
+    /** What the pods of a job on a cluster yielded, until it was read and the job has ended. */
+    outputs_digest: ColumnType<string | null, string | null | undefined, string | null>;
     version: number | null;
     /** The submitter's idempotency key. */
     request_key: string | null;

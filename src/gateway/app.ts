@@ -15,6 +15,7 @@ import { eventRoutes } from './routes/events.js';
 import { jobRoutes } from './routes/jobs.js';
 import { keyRoutes, whoamiRoutes } from './routes/keys.js';
 import { modelRoutes } from './routes/models.js';
+import { podRoutes } from './routes/pods.js';
 import { predictionListRoutes, predictionRoutes } from './routes/predictions.js';
 import { promotionRoutes } from './routes/promotions.js';
 import { rolloutRoutes } from './routes/rollouts.js';
@@ -34,6 +35,8 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
   app.route('/', systemRoutes(services, document));
 
   app.route('/', predictionRoutes(services));
+
+  if (services.pods) app.route('/pods/v1', podRoutes(services, services.pods));
 
   app.use(`${API}/*`, authenticated(services));
   app.route(API, whoamiRoutes());

@@ -67,6 +67,7 @@ const revisionSchema = z
 /** An endpoint as lists show it. */
 export const endpointSummarySchema = z
   .object({
+    id: z.string().describe('What the names of its objects on a cluster end with, in part.'),
     name: z.string(),
     model: z.string(),
     access: endpointSpecSchema.shape.access,
@@ -95,6 +96,7 @@ export const endpointSchema = endpointSummarySchema
 /** An endpoint's row as lists show it. */
 export function endpointSummaryView(row: Selectable<Schema['endpoints']>) {
   return {
+    id: row.id,
     name: row.name,
     model: row.model,
     access: row.access,

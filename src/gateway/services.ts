@@ -7,6 +7,7 @@ import type { RoutingTable } from '../core/inference/routing-table.js';
 import type { Statistics } from '../core/inference/statistics.js';
 import type { Enqueue } from '../core/jobs.js';
 import type { PayloadLog } from '../core/payload-log/payload-log.js';
+import type { PodIdentity } from '../core/pods/identity.js';
 import type { Db } from '../core/schema.js';
 import type { Log } from '../log.js';
 import type { GatewayMetrics, PrintedMetrics } from '../metrics.js';
@@ -46,6 +47,8 @@ export interface Services {
   /** The metrics of this process, and of those that share its work. */
   printMetrics(): Promise<PrintedMetrics>;
   readonly notifications: Notifications;
+  /** Absent where no pods are: then they have no API either. */
+  readonly pods?: PodIdentity | undefined;
   readonly limits: Limits;
   readonly asynchronous: AsyncSettings;
   readonly clock: Clock;

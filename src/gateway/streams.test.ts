@@ -69,6 +69,8 @@ async function runningJob() {
     retries: 0,
     timeLimitSec: 60,
     resources: { cpus: 1, memoryMb: 1, gpus: 0 },
+    replicas: 1,
+    distributed: { framework: 'none' as const, processesPerReplica: 1 },
   };
   const { id } = await submitJob(gateway.db, 'default', spec);
   await claimJob(gateway.db, id, 'w');

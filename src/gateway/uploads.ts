@@ -12,7 +12,18 @@ import type { Services } from './services.js';
 /** Streams the request's body into the blob store and notes whose it is. A client that leaves half-way leaves nothing. */
 export async function storeBody(
   c: Context<GatewayEnv>,
-  { blobs, db, limits }: Services,
+  services: Services,
+  expect?: Digest,
+): Promise<{ digest: Digest; bytes: number }> {
+  const stored = await receiveBlob(c, services, expect);
+  await recordBlob(services.db, c.get('caller').project, stored.digest, stored.bytes);
+  return stored;
+}
+
+/** Streams the request's body into the blob store, where nothing refers to it yet. */
+export async function receiveBlob(
+  c: Context,
+  { blobs, db, limits }: Pick<Services, 'blobs' | 'db' | 'limits'>,
   expect?: Digest,
 ): Promise<{ digest: Digest; bytes: number }> {
   const declared = Number(c.req.header('content-length') ?? 0);
@@ -23,13 +34,11 @@ export async function storeBody(
   }
   const { signal } = c.req.raw;
   const options = { maxBytes: limits.uploadBytes, signal, ...(expect === undefined ? {} : { expect }) };
-  const stored = await storeBlob(db, blobs, c.req.raw.body ?? Readable.from([]), options).catch((error: unknown) => {
+  return storeBlob(db, blobs, c.req.raw.body ?? Readable.from([]), options).catch((error: unknown) => {
     if (signal.aborted)
       throw new AppError('cancelled', 'the client went away before the upload was whole', { cause: error });
     throw error;
   });
-  await recordBlob(db, c.get('caller').project, stored.digest, stored.bytes);
-  return stored;
 }
 
 /** A digest, or `invalid`. */
@@ -50,19 +59,21 @@ export async function ownBlob(
   return known && (await blobs.stat(digest)) ? known.bytes : undefined;
 }
 
-/** Answers with a blob's bytes; for HEAD with their size alone. */
+/** Answers with a blob's bytes, perhaps only from the one at `start` on; for HEAD with their size alone. */
 export async function sendBlob(
-  c: Context<GatewayEnv>,
-  { blobs }: Services,
-  blob: { digest: Digest; bytes: number; name: string },
+  c: Context,
+  { blobs }: Pick<Services, 'blobs'>,
+  { digest, bytes, name, start = 0 }: { digest: Digest; bytes: number; name: string; start?: number },
 ) {
   c.header('Content-Type', 'application/octet-stream');
-  c.header('Content-Length', String(blob.bytes));
-  c.header('Content-Disposition', `attachment; filename*=UTF-8''${encodeURIComponent(blob.name)}`);
-  c.header('ETag', `"${blob.digest}"`);
+  c.header('Content-Length', String(bytes - start));
+  c.header('Content-Disposition', `attachment; filename*=UTF-8''${encodeURIComponent(name)}`);
+  c.header('ETag', `"${digest}"`);
+  if (start > 0) c.header('Content-Range', `bytes ${start}-${bytes - 1}/${bytes}`);
+  const status = start > 0 ? 206 : 200;
   // an opened file would never be read, so never closed
-  if (c.req.method === 'HEAD') return c.body(null, 200);
-  const bytes: NodeStream = Readable.toWeb(await blobs.open(blob.digest));
+  if (c.req.method === 'HEAD') return c.body(null, status);
+  const stream: NodeStream = Readable.toWeb(await blobs.open(digest, start));
   // the same class under two names: node's own and the global one
-  return c.body(bytes as ReadableStream, 200);
+  return c.body(stream as ReadableStream, status);
 }

@@ -32,10 +32,12 @@ import { openRedisCache } from '../platform/response-cache/redis-cache.js';
 import { Announcement, reachable } from './announcement.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
+import { openClusterFleet } from './cluster.js';
 import { follow } from './follow.js';
 import { type LocalFleetOptions, openLocalFleet } from './local-fleet.js';
 import { openModelServers } from './model-servers.js';
 import { program } from './paths.js';
+import { openPodIdentity } from './pod-identity.js';
 
 const DATABASE_WAIT_MS = 60_000;
 const IDLE_LINE_MS = 120_000;
@@ -61,7 +63,9 @@ export interface GatewayFleet {
 export async function startGateway(
   config: Config,
   log: Log,
-  openFleet: (options: LocalFleetOptions) => GatewayFleet = openLocalFleet,
+  openFleet: (options: LocalFleetOptions) => GatewayFleet = config.fleet === 'knative'
+    ? openClusterFleet
+    : openLocalFleet,
 ): Promise<Gateway> {
   const databaseUrl = requireDatabase(config);
   const clock = systemClock;
@@ -77,6 +81,7 @@ export async function startGateway(
     openQueue({ databaseUrl, log, ...(config.redisUrl ? { redisUrl: config.redisUrl } : {}) }),
   ]);
   const servers = await openModelServers(config, { blobs, clock, log });
+  const pods = await openPodIdentity(config, clock, log);
   const metrics = createGatewayMetrics({
     fleet: () => (shared.printMetrics ? [] : fleet.status()),
     responseCaches: () => caches.bytes(),
@@ -103,7 +108,7 @@ export async function startGateway(
     db,
     blobs,
     fleet,
-    sandbox: createSandbox(servers.launcher(0)),
+    sandbox: createSandbox(servers.launcher(0), config.fleet === 'knative'),
     enqueue: queue.enqueue,
     keys,
     routing,
@@ -113,6 +118,7 @@ export async function startGateway(
     payloadLog,
     printMetrics: () => shared.printMetrics?.() ?? metrics.print(),
     notifications,
+    pods: pods.identity,
     limits: config.limits,
     asynchronous: config.asynchronous,
     clock,
@@ -147,6 +153,7 @@ export async function startGateway(
       await doors.close(Math.min(config.limits.drainMs, CUT_MS));
       await Promise.all([shared.close(), payloadLog.close(Math.min(config.limits.drainMs, RECORDS_MS))]);
       sharedCache?.close();
+      await pods.close();
       await services.sandbox.close();
       await Promise.allSettled([statistics.flush(db, clock.now(), true), following.close()]);
       await queue.close();

@@ -8,6 +8,11 @@ function dist(): URL {
 }
 
 /** A built program of this package. */
-export function program(name: 'runtime' | 'gateway' | 'worker' | 'payload-log'): string {
+export function program(name: 'runtime' | 'pod' | 'gateway' | 'worker' | 'payload-log'): string {
   return fileURLToPath(new URL(`${name}.js`, dist()));
+}
+
+/** The program that runs training jobs in their pods; handed to them as text. */
+export function jobWrapper(): string {
+  return fileURLToPath(new URL('kubernetes/wrapper.py', dist()));
 }

@@ -1,7 +1,6 @@
 /** The worker program: takes jobs from the queue, and keeps what is under way from being forgotten. */
 
 import { createHash } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../clock.js';
@@ -21,9 +20,6 @@ import { createSandbox } from '../platform/fleet/sandbox.js';
 import { Spares } from '../platform/fleet/spares.js';
 import { createAskGateway } from '../platform/gateways/ask-gateway.js';
 import { openQueue } from '../platform/queue/open.js';
-import { unpackCode } from '../platform/training/code.js';
-import { createLocalRunner } from '../platform/training/local-runner.js';
-import { machineCapacity } from '../platform/training/machine.js';
 import { createPostWebhook } from '../platform/webhooks/post.js';
 import { createBatchRun } from '../workers/batch-run.js';
 import { clean } from '../workers/clean.js';
@@ -36,8 +32,10 @@ import { cleanEnded, createTrainingRun } from '../workers/training-run.js';
 import { createWebhookSend } from '../workers/webhook-send.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
+import { openCluster, startOperator } from './cluster.js';
 import { runtimeArgs } from './engines.js';
 import { program } from './paths.js';
+import { openTraining } from './training.js';
 
 const DATABASE_WAIT_MS = 60_000;
 const RECONCILE_MS = 2000;
@@ -63,22 +61,8 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
     openBlobs(config.blobsUrl, blobsOptions(config)),
     openQueue({ databaseUrl, log, ...(redisUrl ? { redisUrl } : {}) }),
   ]);
-  const capacity = machineCapacity();
-  const workFolder = join(config.dataDir, 'work');
-  const runner = createLocalRunner({
-    workFolder,
-    cacheFolder: join(config.cacheDir, 'environments'),
-    capacity: {
-      cpus: training.cpus ?? capacity.cpus,
-      memoryMb: training.memoryMb ?? capacity.memoryMb,
-      gpus: training.gpus ?? capacity.gpus,
-    },
-    baseEnv: training.baseEnv,
-    python: training.python,
-    stopGraceMs: training.stopGraceMs,
-    maxLogBytes: training.logBytes,
-  });
-  const preparation = createPreparation(runner.environments, log);
+  const { runner, environments, ...jobs } = await openTraining({ config, blobs, clock, log });
+  const preparation = createPreparation(environments, log);
   const drainMs = 1000;
   const env = training.baseEnv;
   const sandbox = createSandbox(
@@ -100,6 +84,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
       drainMs,
       log,
     }),
+    config.fleet === 'knative',
   );
   // before anything runs: what an earlier life left behind ends, and what it held is taken back
   const swept = await runner.sweep();
@@ -107,9 +92,12 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   await eventually('the database cannot be used', DATABASE_WAIT_MS, log, async () => {
     await migrate(db);
     await takeBack(db, machine);
-    await cleanEnded({ db, runner }, await readdir(workFolder).catch(() => []));
   });
+  const cleanJobs = async () => cleanEnded({ db, runner }, await runner.leftovers());
+  await cleanJobs().catch((error) => log.warn('what ended jobs left was not cleaned', { error: messageOf(error) }));
 
+  const cluster = config.fleet === 'knative' ? await openCluster(config) : undefined;
+  const operator = cluster && (await startOperator({ config, databaseUrl, api: cluster, db, clock, log }));
   const { enqueue } = queue;
   const deps = { db, blobs, sandbox, enqueue, clock, log, owner };
   const keys = new WorkerKeys(db, owner, clock);
@@ -124,12 +112,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   const post = createPostWebhook({ allowPrivate: config.asynchronous.webhooksToPrivate });
   const host = await queue.host(
     {
-      'training.run': createTrainingRun({
-        ...deps,
-        runner,
-        unpackCode: (digest) => unpackCode(blobs, digest, join(config.cacheDir, 'code')),
-        checkpointPath: (jobId) => join(workFolder, jobId, 'checkpoint'),
-      }),
+      'training.run': createTrainingRun({ ...deps, runner }),
       'promotion.decide': createPromotionDecide(deps),
       'rollout.advance': createRolloutAdvance(deps),
       'prediction.run': createPredictionRun({ ...deps, ask, holdings }),
@@ -150,8 +133,12 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
       return false;
     }),
     repeat('the cleaning pass', CLEAN_MS, () => clean({ db, blobs, keepMs: config.asynchronous.keepMs })),
+    repeat('the cleaning of jobs', CLEAN_MS, async () => {
+      await cleanJobs();
+      return false;
+    }),
   ];
-  log.info('worker ready', { owner, ...runner.slots.total });
+  log.info('worker ready', { owner, ...jobs.facts });
 
   /** Makes a pass again and again until the worker stops; at once when the last one says that there is more to do. */
   async function repeat(what: string, everyMs: number, pass: () => Promise<boolean>): Promise<void> {
@@ -170,12 +157,15 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
     async stop() {
       stopped.abort();
       await Promise.all(watching);
+      await operator?.close();
+      await cluster?.close();
       preparation.close();
       await host.close();
       holdings.close();
       batchHoldings.close();
       ask.close();
       await sandbox.close();
+      await jobs.close();
       await queue.close();
       await database.close();
     },

@@ -104,7 +104,8 @@ function parse(argv: readonly string[]) {
   }
 }
 
-function readOptions(given: readonly string[]): EngineOptions {
+/** Each `NAME=VALUE`, in JSON or as text. */
+export function readOptions(given: readonly string[]): EngineOptions {
   return Object.fromEntries(
     given.map((text) => {
       const at = text.indexOf('=');
@@ -122,22 +123,25 @@ function readValue(text: string): unknown {
   }
 }
 
-function readAddress(text: string): { host: string; port: number } {
+/** Of --http: `HOST:PORT`. */
+export function readAddress(text: string): { host: string; port: number } {
   const found = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text);
   const host = found?.[1] ?? found?.[2];
   if (host === undefined) throw new AppError('invalid', `--http is "${text}", expected HOST:PORT`);
   return { host, port: readInteger('--http port', found?.[3] ?? '', 0, 65535) };
 }
 
-function readInteger(name: string, text: string, low: number, high: number): number {
+/** An integer within its bounds, or `invalid` naming the argument. */
+export function readInteger(name: string, text: string, low: number, high: number): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (value >= low && value <= high) return value;
   throw new AppError('invalid', `${name} is "${text}", expected an integer from ${low} to ${high}`);
 }
 
-const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
+export const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
 
-function readWord<W extends string>(name: string, text: string, words: readonly W[]): W {
+/** One of the words, or `invalid` naming the argument. */
+export function readWord<W extends string>(name: string, text: string, words: readonly W[]): W {
   const word = words.find((known) => known === text);
   if (word) return word;
   throw new AppError('invalid', `${name} is "${text}", expected one of ${words.join(', ')}`);

@@ -1,5 +1,6 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { QUEUED_HEADER } from '../protocol/queued-header.js';
 import { type Door, tooLarge } from './frame-door.js';
 import { failure, type RuntimeResponse } from './message.js';
 import type { ModelServer } from './server.js';
@@ -7,8 +8,8 @@ import type { ModelServer } from './server.js';
 /** A client must have sent its headers, and then its whole request, within these. */
 const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 120_000;
-/** Longer than the idle time-out of usual load balancers (60 s), so that they and not we close an idle connection. */
-const KEEP_ALIVE_MS = 65_000;
+/** Longer than the idle time-outs of usual load balancers (60 s) and of Go's proxies (90 s), so that they and not we close an idle connection. */
+const KEEP_ALIVE_MS = 100_000;
 
 /** Answers HTTP on host and port; port 0 takes a free one, which the answer names. */
 export async function openHttpDoor(
@@ -28,13 +29,16 @@ export async function openHttpDoor(
       const reply = (answer: RuntimeResponse, keep: boolean) => {
         if (signal.aborted) return;
         const headers: Record<string, string | number> = { ...answer.headers, 'content-length': answer.body.length };
+        if (answer.queuedMs !== undefined) headers[QUEUED_HEADER] = Math.round(answer.queuedMs);
         if (!keep || closing) headers.connection = 'close';
         response.writeHead(answer.status, headers);
         response.end(request.method === 'HEAD' ? undefined : answer.body);
       };
       readBody(request, maxBodyBytes, (body) => {
         if (typeof body === 'number') return reply(failure(tooLarge(body, maxBodyBytes)), false);
-        const { method = 'GET', url = '/', headers } = request;
+        const { url = '/', headers } = request;
+        // a HEAD is answered with the head of what a GET is
+        const method = request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET');
         server.handle({ method, path: url, headers, body, signal }, (answer) => reply(answer, true));
       });
     },

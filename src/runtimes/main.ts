@@ -12,6 +12,7 @@ import { type Door, openFrameDoor } from './frame-door.js';
 import { onnx } from './onnx/engine.js';
 import { rehearse } from './rehearse.js';
 import { ModelServer } from './server.js';
+import { stopWhenTold } from './stop.js';
 
 /** When a server with a model gets its metrics ready, after it can answer. */
 const METRICS_DELAY_MS = 1000;
@@ -41,7 +42,9 @@ async function main(): Promise<void> {
     log,
   });
   const doors: Door[] = [];
-  stopWhenTold(server, doors, args, log);
+  stopWhenTold(server, doors, args.drainMs, log);
+  // a parent that died
+  process.on('disconnect', () => process.exit(0));
   const loading = args.model === undefined ? undefined : load(server, args, args.model);
   // reported below; until then it must not count as unhandled
   loading?.catch(() => undefined);
@@ -85,32 +88,6 @@ async function open(server: ModelServer, args: RuntimeArgs, doors: Door[], log: 
   doors.push(door);
   return door.port;
 }
-
-/** SIGTERM: finish what is in flight, then exit 0. A second one, SIGINT, or a parent that died: exit at once. */
-function stopWhenTold(server: ModelServer, doors: readonly Door[], args: RuntimeArgs, log: Log): void {
-  let stopping = false;
-  process.on('SIGTERM', () => {
-    if (stopping) process.exit(143);
-    stopping = true;
-    void stop();
-  });
-  process.on('SIGINT', () => process.exit(130));
-  process.on('disconnect', () => process.exit(0));
-  const stop = async () => {
-    log.info('draining', { drainMs: args.drainMs });
-    const drained = server.drain(args.drainMs);
-    for (const door of doors) door.close();
-    if (!(await drained)) log.warn('gave up on requests in flight', { drainMs: args.drainMs });
-    // answers are handed to their sockets in the turn that ends now
-    await new Promise((resolve) => setImmediate(resolve));
-    for (const door of doors) door.endConnections();
-    await new Promise((resolve) => setTimeout(resolve, LINGER_MS));
-    process.exit(0);
-  };
-}
-
-/** How long the kernel gets to take the last answers before the process is gone. */
-const LINGER_MS = 20;
 
 main().catch((error: unknown) => {
   tell({ kind: 'failed', error: messageOf(error) });

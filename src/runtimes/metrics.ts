@@ -6,6 +6,8 @@ type Prom = typeof import('prom-client');
 export interface RuntimeMetrics {
   /** Counts the answers of a model. */
   model(name: string): ModelMetrics;
+  /** What the start of this process took, phase by phase, in milliseconds. */
+  started(phases: Readonly<Record<string, number>>): void;
   /** The text that Prometheus scrapes. */
   print(): Promise<{ contentType: string; text: string }>;
   /** Imports prom-client (about 15 ms): to be called when nothing waits. */
@@ -61,10 +63,20 @@ export function createMetrics(inFlight: () => number): RuntimeMetrics {
           this.set(inFlight());
         },
       });
+      new prom.Gauge({
+        name: 'sluice_runtime_start_seconds',
+        help: 'Seconds that the start of this process took, by phase; only of one that fetched its model.',
+        labelNames: ['phase'],
+        registers: [registry],
+        collect() {
+          for (const [phase, ms] of Object.entries(start)) this.set({ phase }, ms / 1000);
+        },
+      });
       return registry;
     });
     return opening;
   };
+  let start: Readonly<Record<string, number>> = {};
   const models = new Map<string, ModelMetrics>();
   const model = (name: string): ModelMetrics => {
     const inference = inferences.cell({ model: name });
@@ -91,6 +103,9 @@ export function createMetrics(inFlight: () => number): RuntimeMetrics {
         models.set(name, known);
       }
       return known;
+    },
+    started(phases) {
+      start = phases;
     },
     async print() {
       const registry = await open();

@@ -4,6 +4,7 @@ import { forgetParts } from '../core/batch/parts.js';
 import { sweepBlobs } from '../core/blob-references.js';
 import type { Blobs } from '../core/blobs.js';
 import { forgetDeadGateways } from '../core/gateways/store.js';
+import { forgetCheckpoints } from '../core/pods/jobs.js';
 import { forgetPredictions } from '../core/predictions/store.js';
 import type { Db } from '../core/schema.js';
 import { forgetDeliveries } from '../core/webhooks/store.js';
@@ -19,9 +20,10 @@ export interface CleanDeps {
 export async function clean({ db, blobs, keepMs }: CleanDeps): Promise<boolean> {
   const predictions = await forgetPredictions(db, keepMs);
   const batches = await forgetParts(db);
+  const checkpoints = await forgetCheckpoints(db);
   const swept = await sweepBlobs(db, blobs);
   await forgetDeliveries(db, keepMs);
   await forgetInternalKeys(db);
   await forgetDeadGateways(db);
-  return predictions + batches + swept > 0;
+  return predictions + batches + checkpoints + swept > 0;
 }

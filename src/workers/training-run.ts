@@ -1,6 +1,5 @@
 /** Runs one attempt of a training job: claim, run, register what it yields, hand over to the promotions. */
 import type { Clock } from '../clock.js';
-import type { Digest } from '../core/blobs.js';
 import { attemptQueueId, type Enqueue, type JobHandler } from '../core/jobs.js';
 import { listPromotions } from '../core/promotions/store.js';
 import {
@@ -10,9 +9,10 @@ import {
   finishSucceeded,
   finishUnsuccessful,
   releaseJob,
+  releasePreempted,
 } from '../core/training/attempts.js';
 import { type OutputDeps, registerOutputs } from '../core/training/outputs.js';
-import type { AttemptEnd, Runner } from '../core/training/runner.js';
+import { type AttemptEnd, LetGo, type Runner } from '../core/training/runner.js';
 import { endedAmong } from '../core/training/store.js';
 import { asAppError, messageOf } from '../errors.js';
 import type { Log } from '../log.js';
@@ -25,10 +25,6 @@ export interface TrainingDeps extends OutputDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly owner: string;
-  /** A folder on this machine that holds a job's code. */
-  unpackCode(digest: Digest): Promise<string>;
-  /** A folder that is kept between the attempts of a job. */
-  checkpointPath(jobId: string): string;
 }
 
 const BEAT_MS = 1000;
@@ -42,9 +38,12 @@ export function createTrainingRun(deps: TrainingDeps): JobHandler<'training.run'
     const key: AttemptKey = { id: job.id, attempt: job.attempt, owner: deps.owner };
     const stop = new AbortController();
     const watch = watchAttempt(deps, key, stop);
+    const leave = () => stop.abort(new LetGo('its worker was stopped'));
+    shutdown.addEventListener('abort', leave, { once: true });
+    if (shutdown.aborted) leave();
     const sink = createAttemptSink(deps.db, key);
     try {
-      const end = await runAttempt(deps, job, sink, AbortSignal.any([shutdown, stop.signal]));
+      const end = await runAttempt(deps, job, sink, stop.signal);
       // its last lines go first: they are written only as long as the attempt is ours
       await sink.close();
       if (shutdown.aborted && end.kind !== 'succeeded') {
@@ -62,6 +61,7 @@ export function createTrainingRun(deps: TrainingDeps): JobHandler<'training.run'
       await patiently(() => releaseJob(deps.db, key, messageOf(error)), shutdown).catch(() => {});
     } finally {
       watch.stop();
+      shutdown.removeEventListener('abort', leave);
     }
   };
 }
@@ -74,12 +74,12 @@ async function runAttempt(
 ): Promise<AttemptEnd> {
   const { spec } = job;
   try {
-    const codePath = await deps.unpackCode(spec.code);
     return await deps.runner.run(
       {
         jobId: job.id,
+        project: job.project,
         number: job.attempt,
-        codePath,
+        code: spec.code,
         entrypoint: spec.entrypoint,
         args: spec.args,
         requirements: spec.requirements,
@@ -87,7 +87,10 @@ async function runAttempt(
         env: spec.env,
         resources: spec.resources,
         timeLimitSec: spec.timeLimitSec,
-        checkpointPath: deps.checkpointPath(job.id),
+        image: spec.image,
+        // jobs that were accepted before there were replicas
+        replicas: spec.replicas ?? 1,
+        distributed: spec.distributed ?? { framework: 'none', processesPerReplica: 1 },
       },
       sink,
       signal,
@@ -106,6 +109,7 @@ async function finish(deps: TrainingDeps, job: Job, key: AttemptKey, end: Attemp
     await conclude(deps, job, key, { state: 'failed', reason: failure, exitCode: 0, retryable: false });
     return;
   }
+  if (end.kind === 'preempted') return releasePreempted(deps.db, key, end.reason);
   await conclude(deps, job, key, {
     state: end.kind === 'cancelled' ? 'cancelled' : 'failed',
     reason: end.reason,
@@ -180,7 +184,7 @@ function watchAttempt(deps: TrainingDeps, key: AttemptKey, stop: AbortController
       const { mine, cancelRequested } = await beat(deps.db, key);
       silentSince = deps.clock.now();
       if (cancelRequested) stop.abort(new Error('cancelled on request'));
-      else if (!mine) stop.abort(new Error('the attempt was given to another worker'));
+      else if (!mine) stop.abort(new LetGo('the attempt was given to another worker'));
     } catch (error) {
       // a database that is away for a while ends nothing; others take over only when it is back and we stay silent
       deps.log.warn('cannot tell the database that an attempt lives', {

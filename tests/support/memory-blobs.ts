@@ -19,10 +19,10 @@ export function memoryBlobs(): Blobs & {
       stored.set(digest, bytes);
       return { digest, bytes: bytes.length };
     },
-    async open(digest) {
+    async open(digest, start = 0) {
       const bytes = stored.get(digest);
       if (!bytes) throw new AppError('not_found', `there is no blob ${digest}`);
-      return Readable.from([bytes]);
+      return Readable.from([bytes.subarray(start)]);
     },
     async stat(digest) {
       const bytes = stored.get(digest);

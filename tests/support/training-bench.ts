@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { systemClock } from '../../src/clock.js';
 import type { ParsedMetric } from '../../src/core/training/metrics.js';
-import type { Attempt, AttemptSink, LogStream } from '../../src/core/training/runner.js';
+import type { AttemptSink, LogStream } from '../../src/core/training/runner.js';
 import {
   createLocalRunner,
   type LocalRunner,
   type LocalRunnerOptions,
 } from '../../src/platform/training/local-runner.js';
 import { keyPrefix, killMarked } from '../../src/platform/training/process-scan.js';
+import type { LocalAttempt } from '../../src/platform/training/workspace.js';
 
 /** A sink that remembers everything. */
 export interface Recorded extends AttemptSink {
@@ -25,7 +26,7 @@ export interface Bench {
   readonly folder: string;
   readonly runner: LocalRunner;
   /** An attempt that runs this Python text. */
-  attempt(script: string, change?: Partial<Attempt>): Promise<Attempt>;
+  attempt(script: string, change?: Partial<LocalAttempt>): Promise<LocalAttempt>;
   /** Ends what is left of its attempts, and removes the folder. */
   close(): Promise<void>;
 }
@@ -65,7 +66,9 @@ export async function createBench(options: Partial<LocalRunnerOptions> = {}): Pr
       await writeFile(join(codePath, entrypoint), script);
       return {
         jobId,
+        project: 'default',
         number: 1,
+        code: `sha256:${'0'.repeat(64)}`,
         codePath,
         entrypoint,
         args: [],
@@ -74,6 +77,9 @@ export async function createBench(options: Partial<LocalRunnerOptions> = {}): Pr
         env: {},
         resources: { cpus: 1, memoryMb: 512, gpus: 0 },
         timeLimitSec: 60,
+        image: undefined,
+        replicas: 1,
+        distributed: { framework: 'none', processesPerReplica: 1 },
         checkpointPath: join(workFolder, jobId, 'checkpoint'),
         ...change,
       };

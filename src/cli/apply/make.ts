@@ -7,18 +7,14 @@ import { resolveVersion } from '../resolve.js';
 import type { Session } from '../session.js';
 import { readRequirements } from '../train/requirements.js';
 import { uploadCode, uploadFile, uploadModel } from '../upload.js';
+import { canonical } from './canonical.js';
 import type { Kind } from './fields.js';
-import type { Resource } from './parse.js';
+import { makeInferenceService } from './kserve/make-inference-service.js';
+import { makeKnativeTraffic } from './kserve/make-knative-traffic.js';
+import type { Outcome } from './outcome.js';
+import type { OwnResource, Resource } from './parse.js';
 
-export interface Outcome {
-  readonly action: 'created' | 'updated' | 'unchanged';
-  /** What a person wants to know beside it: a version, an id. */
-  readonly detail: string;
-  /** The API's answer. */
-  readonly result: unknown;
-}
-
-const MAKERS: Readonly<Record<Kind, (session: Session, resource: Resource) => Promise<Outcome>>> = {
+const MAKERS: Readonly<Record<Kind, (session: Session, resource: OwnResource) => Promise<Outcome>>> = {
   Dataset: makeDataset,
   Model: makeModel,
   Endpoint: makeEndpoint,
@@ -28,10 +24,17 @@ const MAKERS: Readonly<Record<Kind, (session: Session, resource: Resource) => Pr
 
 /** Brings one resource to what its document says. */
 export function makeResource(session: Session, resource: Resource): Promise<Outcome> {
-  return MAKERS[resource.kind](session, resource);
+  switch (resource.kind) {
+    case 'InferenceService':
+      return makeInferenceService(session, resource);
+    case 'Service':
+      return makeKnativeTraffic(session, resource);
+    default:
+      return MAKERS[resource.kind](session, resource);
+  }
 }
 
-async function makeDataset(session: Session, { name, spec, where, folder }: Resource): Promise<Outcome> {
+async function makeDataset(session: Session, { name, spec, where, folder }: OwnResource): Promise<Outcome> {
   const path = textField(spec.path, `${where}: spec.path`);
   const given = textField(spec.digest, `${where}: spec.digest`);
   if ((path === undefined) === (given === undefined))
@@ -49,7 +52,7 @@ async function makeDataset(session: Session, { name, spec, where, folder }: Reso
   return { action, detail: `version ${version}`, result: answer.body };
 }
 
-async function makeModel(session: Session, { name, spec, where, folder }: Resource): Promise<Outcome> {
+async function makeModel(session: Session, { name, spec, where, folder }: OwnResource): Promise<Outcome> {
   const { client, signal } = session;
   const at = `/api/v1/models/${encodeURIComponent(name)}`;
   const path = textField(spec.path, `${where}: spec.path`);
@@ -80,7 +83,7 @@ async function makeModel(session: Session, { name, spec, where, folder }: Resour
   return { action: before ? (changed ? 'updated' : 'unchanged') : 'created', detail, result: after.body };
 }
 
-async function makeEndpoint(session: Session, { name, spec, where }: Resource): Promise<Outcome> {
+async function makeEndpoint(session: Session, { name, spec, where }: OwnResource): Promise<Outcome> {
   const { client, signal } = session;
   const path = `/api/v1/endpoints/${encodeURIComponent(name)}`;
   const { version: wanted, ...settings } = spec;
@@ -99,7 +102,7 @@ async function makeEndpoint(session: Session, { name, spec, where }: Resource): 
 }
 
 /** A Key with the name of a live one is that one: keys cannot change, and are shown only once. */
-async function makeKey(session: Session, { name, spec, where }: Resource): Promise<Outcome> {
+async function makeKey(session: Session, { name, spec, where }: OwnResource): Promise<Outcome> {
   const { client, signal } = session;
   const keys = listOf<Key>((await client.get<unknown>('/api/v1/keys', { signal })).body, 'keys');
   const isLive = (key: Key) => !key.revokedAt && (!key.expiresAt || Date.parse(key.expiresAt) > session.io.now());
@@ -121,7 +124,7 @@ async function makeKey(session: Session, { name, spec, where }: Resource): Promi
 }
 
 /** The same Job document again is the same job: its content is its idempotency key. */
-async function makeJob(session: Session, { name, spec, where, folder }: Resource): Promise<Outcome> {
+async function makeJob(session: Session, { name, spec, where, folder }: OwnResource): Promise<Outcome> {
   const code = textField(spec.code, `${where}: spec.code`);
   if (code === undefined) throw usageError(`${where}: a Job needs spec.code, a folder or script`);
   const digest = code.startsWith('sha256:') ? code : (await uploadCode(session, resolve(folder, code))).digest;
@@ -140,17 +143,9 @@ async function makeJob(session: Session, { name, spec, where, folder }: Resource
   return { action: answer.status === 200 ? 'unchanged' : 'created', detail: `${id} ${state}`, result: answer.body };
 }
 
-function settingsOf({ model, access, scaling, routing, policy, runtime, payloadLog, responseCache }: Endpoint) {
-  return { model, access, scaling, routing, policy, runtime, payloadLog, responseCache };
-}
-
-/** JSON with sorted names: equal values are equal text. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_name, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
+function settingsOf(endpoint: Endpoint) {
+  const { model, access, scaling, routing, policy, runtime, placement, payloadLog, responseCache } = endpoint;
+  return { model, access, scaling, routing, policy, runtime, placement, payloadLog, responseCache };
 }
 
 function textField(value: unknown, what: string): string | undefined {

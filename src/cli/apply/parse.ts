@@ -1,17 +1,44 @@
 /** Reads multi-document YAML into resources, with the line of everything that is wrong. */
-import { isCollection, isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, parseDocument } from 'yaml';
+import {
+  type Document,
+  isCollection,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseAllDocuments,
+  parseDocument,
+} from 'yaml';
 import { usageError } from '../exit.js';
+import { closest, shown } from './closest.js';
 import { API_VERSION, DOCUMENT_FIELDS, type Fields, KINDS, type Kind, SPEC_FIELDS } from './fields.js';
+import type { Path } from './kserve/fields.js';
+import { type Foreign, foreignKindOf, translate } from './kserve/translate.js';
 
-export interface Resource {
-  readonly kind: Kind;
-  readonly name: string;
-  readonly spec: Readonly<Record<string, unknown>>;
+interface Place {
   /** File and line, as errors show them. */
   readonly where: string;
   /** Folder that relative paths are of. */
   readonly folder: string;
 }
+
+/** A document of Sluice's own kinds. */
+export interface OwnResource extends Place {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly spec: Readonly<Record<string, unknown>>;
+}
+
+/** A document of somebody else's, with what it becomes. */
+export type ForeignResource = Place &
+  Foreign & {
+    readonly name: string;
+    /** What of it is not honoured as it stands, each with its place. */
+    readonly warnings: readonly string[];
+  };
+
+export type Resource = OwnResource | ForeignResource;
 
 /** All resources of a text. Throws one error that lists every mistake as `file:line: message`. */
 export function parseResources(text: string, file: string, folder: string): Resource[] {
@@ -30,11 +57,23 @@ export function parseResources(text: string, file: string, folder: string): Reso
     // a comment between two separators is no resource
     if (root === null || (isScalar(root) && root.value === null)) continue;
     const before = problems.length;
+    const place = { where: at(offsetOf(root)), folder };
+    const foreign = isMap(root) ? foreignKindOf(root.get('apiVersion'), root.get('kind')) : undefined;
+    if (foreign !== undefined) {
+      const { name, findings, ...translated } = translate(foreign, document.toJS() as Record<string, unknown>);
+      const placed = (level: string) =>
+        findings
+          .filter((finding) => finding.level === level)
+          .map(({ path, message }) => `${at(offsetOf(nearestNode(document, path)))}: ${message}`);
+      problems.push(...placed('error'));
+      if (translated.made) resources.push({ ...translated.made, ...place, name, warnings: placed('warning') });
+      continue;
+    }
     const say = (node: unknown, message: string) => problems.push(`${at(offsetOf(node))}: ${message}`);
     const kind = checkDocument(root, say);
     if (problems.length > before || kind === undefined) continue;
     const plain = document.toJS() as { metadata: { name: string }; spec?: Record<string, unknown> | null };
-    resources.push({ kind, name: plain.metadata.name, spec: plain.spec ?? {}, where: at(offsetOf(root)), folder });
+    resources.push({ kind, name: plain.metadata.name, spec: plain.spec ?? {}, ...place });
   }
   if (problems.length > 0) throw usageError(problems.join('\n'));
   return resources;
@@ -47,7 +86,7 @@ export function parseSpec(text: string, file: string, kind: Kind): Readonly<Reco
   const root: unknown = document.contents;
   if (document.errors.length > 0 || !isMap(root) || root.has('kind')) {
     const [only, ...more] = parseResources(text, file, '.');
-    if (only?.kind === kind && more.length === 0) return only.spec;
+    if (only?.kind === kind && 'spec' in only && more.length === 0) return only.spec;
     throw usageError(`${file} does not describe exactly one ${kind}`);
   }
   const problems: string[] = [];
@@ -110,36 +149,16 @@ function checkFields(node: unknown, fields: Fields, path: string, say: Say): voi
   }
 }
 
+/** The node of a path, or the last one on the way to it that is there. */
+function nearestNode(document: Document, path: Path): unknown {
+  for (let length = path.length; length > 0; length--) {
+    const node: unknown = document.getIn(path.slice(0, length), true);
+    if (node !== undefined) return node;
+  }
+  return document.contents;
+}
+
 function offsetOf(node: unknown): number | undefined {
   if (isScalar(node) || isCollection(node)) return (node as Node).range?.[0];
   return undefined;
-}
-
-function shown(value: unknown): string {
-  if (value === undefined) return 'missing';
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
-}
-
-/** The known name that differs least, if by little. */
-function closest(name: string, known: readonly string[]): string | undefined {
-  const ranked = known
-    .map((one) => ({ one, far: distance(name.toLowerCase(), one.toLowerCase()) }))
-    .sort((a, b) => a.far - b.far);
-  const best = ranked[0];
-  return best && best.far <= Math.max(2, name.length / 4) ? best.one : undefined;
-}
-
-/** Levenshtein's edit distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

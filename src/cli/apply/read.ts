@@ -4,7 +4,10 @@ import { dirname, join, resolve } from 'node:path';
 import { usageError } from '../exit.js';
 import type { Io } from '../io.js';
 import { KINDS } from './fields.js';
+import { FOREIGN_KINDS } from './kserve/translate.js';
 import { parseResources, type Resource } from './parse.js';
+
+const ORDER: readonly string[] = [...KINDS, ...FOREIGN_KINDS];
 
 /** Resources in the order in which they can be made: data and models before what needs them. */
 export async function readResources(io: Io, sources: readonly string[]): Promise<Resource[]> {
@@ -19,12 +22,14 @@ export async function readResources(io: Io, sources: readonly string[]): Promise
   const seen = new Map<string, Resource>();
   for (const resource of found) {
     const id = `${resource.kind}/${resource.name}`;
-    const before = seen.get(id);
+    // both say what an endpoint is, and would undo each other's work
+    const what = resource.kind === 'InferenceService' ? `Endpoint/${resource.name}` : id;
+    const before = seen.get(what);
     if (before) throw usageError(`${resource.where}: ${id} is described before, at ${before.where}`);
-    seen.set(id, resource);
+    seen.set(what, resource);
   }
   if (found.length === 0) throw usageError(`there are no resources in ${sources.join(', ')}`);
-  return found.sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind));
+  return found.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
 }
 
 async function filesOf(source: string): Promise<string[]> {

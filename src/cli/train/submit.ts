@@ -24,6 +24,10 @@ interface SubmitOptions {
   readonly cpus?: number;
   readonly memory?: number;
   readonly gpus?: number;
+  readonly image?: string;
+  readonly replicas?: number;
+  readonly framework?: string;
+  readonly processes?: number;
   readonly timeLimit?: number;
   readonly retries?: number;
   readonly endpoint?: string;
@@ -56,6 +60,10 @@ export function defineSubmit(command: Command, io: Io): void {
     .option('--cpus <n>', 'CPU slots, may be fractional', positive)
     .option('--memory <size>', 'memory set aside, such as 512m or 2g', mebibytes)
     .option('--gpus <n>', 'whole GPUs', integer(0, 64))
+    .option('--image <image>', 'container image to run in, where jobs run on Kubernetes')
+    .option('--replicas <n>', 'how many run the script together, where jobs run on Kubernetes', integer(1, 64))
+    .option('--framework <name>', 'how replicas find each other: none, torch, tensorflow or jax')
+    .option('--processes <n>', 'with torch: processes that torchrun starts in each replica', integer(1, 64))
     .option('--time-limit <time>', 'longest run, such as 90s, 30m or 2h', seconds)
     .option('--retries <n>', 'how often a failed attempt is repeated', integer(0, 20))
     .option('--endpoint <name>', 'endpoint that takes the model over; default: every endpoint of the model')
@@ -82,6 +90,7 @@ async function submit(session: Session, code: string, options: SubmitOptions): P
     options.codeLimit === undefined ? undefined : options.codeLimit * 2 ** 20,
   );
   const resources = defined({ cpus: options.cpus, memoryMb: options.memory, gpus: options.gpus });
+  const distributed = defined({ framework: options.framework, processesPerReplica: options.processes });
   const json = {
     name: options.name ?? options.model ?? jobName(code),
     code: uploaded.digest,
@@ -92,11 +101,14 @@ async function submit(session: Session, code: string, options: SubmitOptions): P
       args: options.arg,
       params: options.param,
       env: options.env,
+      image: options.image,
+      replicas: options.replicas,
       timeLimitSec: options.timeLimit,
       retries: options.retries,
       endpoint: options.endpoint,
     }),
     ...(Object.keys(resources).length > 0 ? { resources } : {}),
+    ...(Object.keys(distributed).length > 0 ? { distributed } : {}),
   };
   const answer = await session.client.post<{ id: string; state: string }>('/api/v1/jobs', {
     json,

@@ -137,9 +137,21 @@ export async function finishUnsuccessful(
 }
 
 /** Gives a running attempt back to the queue because its worker stops; it does not count against the retries. */
-export async function releaseJob(db: Db, key: AttemptKey, reason: string): Promise<void> {
+export function releaseJob(db: Db, key: AttemptKey, reason: string): Promise<void> {
+  return release(db, key, reason, ANY_NUMBER);
+}
+
+/**
+ * Gives a running attempt back to the queue because what ran it was taken away: the script did nothing wrong, so it does
+ * not count against the retries; but not more often than attempts may be lost.
+ */
+export function releasePreempted(db: Db, key: AttemptKey, reason: string): Promise<void> {
+  return release(db, key, `attempt ${key.attempt} was taken away: ${reason}`, LOST_AT_MOST);
+}
+
+async function release(db: Db, key: AttemptKey, reason: string, lostAtMost: number): Promise<void> {
   await db.transaction().execute(async (tx) => {
-    const job = await ownAttempt(tx, key).set(giveBack(reason, ANY_NUMBER)).returning(GIVEN_BACK).executeTakeFirst();
+    const job = await ownAttempt(tx, key).set(giveBack(reason, lostAtMost)).returning(GIVEN_BACK).executeTakeFirst();
     if (job && job.state !== 'queued') await tellEnded(tx, job);
   });
 }

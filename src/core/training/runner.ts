@@ -1,12 +1,14 @@
-import type { Resources } from './spec.js';
+import type { Digest } from '../blobs.js';
+import type { Distributed, Resources } from './spec.js';
 
-/** One attempt of a training job, with everything on this machine that it needs. */
+/** One attempt of a training job. */
 export interface Attempt {
   readonly jobId: string;
+  readonly project: string;
   /** 1 for the first attempt. */
   readonly number: number;
-  /** Folder that holds the user's code; copied, never changed. */
-  readonly codePath: string;
+  /** The archive with the user's code. */
+  readonly code: Digest;
   /** Script to run, relative to the code folder. */
   readonly entrypoint: string;
   readonly args: readonly string[];
@@ -17,8 +19,19 @@ export interface Attempt {
   readonly resources: Resources;
   /** Counted from the script's start, not from the wait for slots or the build of its environment. */
   readonly timeLimitSec: number;
-  /** Folder that is kept between attempts of the same job, for checkpoints. */
-  readonly checkpointPath: string;
+  /** Container image to run in; undefined: the runner's own choice. */
+  readonly image: string | undefined;
+  /** How many run the script together, and how they find each other. */
+  readonly replicas: number;
+  readonly distributed: Distributed;
+}
+
+/**
+ * Why a run is aborted whose attempt is to go on elsewhere: its worker stops, or it was given to another. A runner whose
+ * scripts outlive the worker leaves them running.
+ */
+export class LetGo extends Error {
+  override readonly name = 'LetGo';
 }
 
 export type LogStream = 'stdout' | 'stderr' | 'system';
@@ -35,14 +48,21 @@ export type AttemptEnd =
   | { readonly kind: 'succeeded'; readonly outputPath: string }
   | { readonly kind: 'failed'; readonly reason: string; readonly exitCode: number | null; readonly retryable: boolean }
   | { readonly kind: 'timed_out'; readonly reason: string }
-  | { readonly kind: 'cancelled'; readonly reason: string };
+  | { readonly kind: 'cancelled'; readonly reason: string }
+  /** Taken away by no fault of its own, such as with its node: it is begun again and no retry is burnt. */
+  | { readonly kind: 'preempted'; readonly reason: string };
 
-/** Runs attempts. The local one ships now: process groups in cached virtual environments, with slots counted. */
+/** Runs attempts: as process groups of this machine, or as Jobs of Kubernetes. */
 export interface Runner {
-  /** Runs to the end. An abort asks the script to stop (SIGTERM, grace, SIGKILL) and ends as `cancelled`. Never throws for what the script did. */
+  /**
+   * Runs to the end. An abort asks the script to stop (SIGTERM, grace, SIGKILL) and ends as `cancelled`, also where it is a
+   * `LetGo`. Never throws for what the script did.
+   */
   run(attempt: Attempt, sink: AttemptSink, signal: AbortSignal): Promise<AttemptEnd>;
-  /** Removes the attempt's working folder with its outputs, once they are registered. */
+  /** Removes what is left of a job that has ended: its working folder with its outputs, and whatever ran it. */
   clean(jobId: string): Promise<void>;
+  /** The jobs of which something is left to clean, ended or not. */
+  leftovers(): Promise<string[]>;
   /** Ends every process group of an earlier life of this machine's workers; call once at start, before `run`. */
   sweep(): Promise<number>;
 }

@@ -16,6 +16,27 @@ export const resourcesSchema = z
   })
   .strict();
 
+/** How the replicas of a job find each other: what each framework reads from the environment. */
+export const distributedSchema = z
+  .object({
+    framework: z
+      .enum(['none', 'torch', 'tensorflow', 'jax'])
+      .default('none')
+      .describe('Whose variables the script finds: MASTER_ADDR and RANK, also for torchrun; TF_CONFIG; JAX_….'),
+    processesPerReplica: z
+      .number()
+      .int()
+      .min(1)
+      .max(64)
+      .default(1)
+      .describe('With torch: processes that torchrun starts in each replica, such as one for each GPU.'),
+  })
+  .strict()
+  .refine(
+    ({ framework, processesPerReplica }) => framework === 'torch' || processesPerReplica === 1,
+    'processesPerReplica above 1 is for torch alone',
+  );
+
 const paramValue = z.union([z.string().max(4096), z.number(), z.boolean()]);
 
 export const jobSpecSchema = z
@@ -45,6 +66,26 @@ export const jobSpecSchema = z
       .describe('Handed to the script as a JSON file and in the environment.'),
     env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(32768)).default({}),
     resources: resourcesSchema.default({ cpus: 1, memoryMb: 512, gpus: 0 }),
+    image: z
+      .string()
+      .min(1)
+      .max(512)
+      .optional()
+      .describe(
+        'Container image with Python, where jobs run on Kubernetes. Default: the one that the platform is set to.',
+      ),
+    replicas: z
+      .number()
+      .int()
+      .min(1)
+      .max(64)
+      .default(1)
+      .describe(
+        'Pods that run the script together, each with these resources; more than 1 where jobs run on Kubernetes.',
+      ),
+    distributed: distributedSchema
+      .default({ framework: 'none', processesPerReplica: 1 })
+      .describe('How the replicas find each other.'),
     timeLimitSec: z
       .number()
       .int()
@@ -60,6 +101,7 @@ export const jobSpecSchema = z
   .strict();
 
 export type Resources = z.infer<typeof resourcesSchema>;
+export type Distributed = z.infer<typeof distributedSchema>;
 export type JobSpec = z.infer<typeof jobSpecSchema>;
 
 export type JobState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';

@@ -62,10 +62,15 @@ export class FastConnection {
     socket.on('drain', this.onDrain);
   }
 
-  /** Ends the connection: at once when it is idle, else with the answer that is under way. */
+  /** The next answer, or the one under way, is the last, and says so. */
+  part(): void {
+    this.closing = true;
+  }
+
+  /** Ends the connection: at once when it is idle, else with the answer to what is under way or coming in. */
   close(): void {
     this.closing = true;
-    if (!this.exchange) this.socket.destroySoon();
+    if (!this.exchange && !this.arriving) this.socket.destroySoon();
   }
 
   /** Ends the connection at once. */

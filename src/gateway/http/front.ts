@@ -29,18 +29,24 @@ export interface FrontOptions {
 export interface Front {
   /** To be told to listen, and where. */
   readonly server: Server;
-  /** Takes no more connections, lets requests in flight end, then cuts what is left after `cutMs`. */
+  /**
+   * Takes no more connections, lets requests in flight end, then cuts what is left after `cutMs`. Who holds an open
+   * connection hears with the next answer that it was the last; one that asks for nothing in a while is closed.
+   */
   close(cutMs: number): Promise<void>;
 }
 
 /** Longer than the idle time-out of usual load balancers (60 s), so that they and not we close an idle connection. */
 const KEEP_ALIVE_MS = 75_000;
 const HEADERS_TIMEOUT_MS = 20_000;
+/** A request may be on its way over an idle connection: closed at once, it would be lost. */
+const PARTING_MS = 1000;
 /** Bodies up to this size are held whole, and may be sent to another replica when the first one dies with them. */
 export const MAX_HELD_BYTES = 1024 * 1024;
 
 export function createFront(options: FrontOptions): Front {
   const { takes, dataPlane, control, grpc, idleMs } = options;
+  let parting = false;
   const http = createHttpServer(
     {
       keepAliveTimeout: KEEP_ALIVE_MS,
@@ -51,6 +57,7 @@ export function createFront(options: FrontOptions): Front {
     },
     (request, response) => {
       if (refuseHostless(request, response)) return;
+      if (parting) response.setHeader('connection', 'close');
       if (takes(request.url ?? '/')) dataPlane(new NodeExchange(request, response));
       else control(request, response);
     },
@@ -94,18 +101,27 @@ export function createFront(options: FrontOptions): Front {
     server,
     async close(cutMs) {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const connection of open) connection.close();
+      parting = true;
+      for (const connection of open) connection.part();
       grpc.drain();
-      // it never listened; what was handed to it is its own to end
-      http.close();
-      http.closeIdleConnections();
+      const end = setTimeout(
+        () => {
+          for (const connection of open) connection.close();
+          // it never listened; what was handed to it is its own to end
+          http.close();
+          http.closeIdleConnections();
+        },
+        Math.min(PARTING_MS, cutMs),
+      );
       const cut = setTimeout(() => {
         http.closeAllConnections();
         for (const connection of open) connection.cut();
         grpc.cut();
       }, cutMs);
       await closed;
+      clearTimeout(end);
       clearTimeout(cut);
+      http.close();
     },
   };
 }

@@ -51,10 +51,10 @@ export class FolderBlobs implements Blobs {
     }
   }
 
-  async open(digest: Digest): Promise<Readable> {
+  async open(digest: Digest, start = 0): Promise<Readable> {
     try {
       const file = await open(this.pathOf(digest), 'r');
-      return file.createReadStream();
+      return file.createReadStream({ start });
     } catch (error) {
       if (hasCode(error, 'ENOENT')) throw noSuchBlob(digest);
       throw error;

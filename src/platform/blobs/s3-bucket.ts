@@ -1,6 +1,15 @@
 import { createReadStream } from 'node:fs';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { AppError, messageOf } from '../../errors.js';
+import { presignGet } from './presign.js';
+
+/** A request of the SDK, as far as it is read here. */
+interface HttpRequest {
+  readonly protocol: string;
+  readonly hostname: string;
+  readonly port?: number;
+  readonly path: string;
+}
 
 const PART_BYTES = 8 * 1024 * 1024;
 /** S3 takes at most 10 000 parts. */
@@ -58,6 +67,32 @@ export class S3Bucket {
       signal?.removeEventListener('abort', abort);
       body.destroy();
     }
+  }
+
+  /** A URL that answers GET with an object for so long. */
+  async presign(key: string, seconds: number): Promise<string> {
+    const { client } = await this.connected();
+    const [url, credentials] = await Promise.all([this.urlOf(key), client.config.credentials()]);
+    return presignGet({ url, region: this.location.region, credentials, seconds, now: new Date() });
+  }
+
+  /** Where the SDK would ask for an object: it knows the servers of each region. */
+  private async urlOf(key: string): Promise<URL> {
+    const { sdk, client } = await this.connected();
+    const command = new sdk.GetObjectCommand({ Bucket: this.location.bucket, Key: key });
+    let url: URL | undefined;
+    command.middlewareStack.add(
+      () => async (args) => {
+        const { protocol, hostname, port, path } = args.request as HttpRequest;
+        url = new URL(`${protocol}//${hostname}${port === undefined ? '' : `:${port}`}${path}`);
+        // it is not sent
+        return { output: { $metadata: {} }, response: {} };
+      },
+      { name: 'urlOfObject', step: 'build', priority: 'low' },
+    );
+    await client.send(command);
+    if (!url) throw new AppError('internal', `the SDK made no request for ${key}`);
+    return url;
   }
 
   /** What went wrong, in our terms; `missing` makes the error for an object that is not there. */

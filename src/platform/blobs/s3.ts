@@ -44,9 +44,10 @@ export class S3Blobs implements Blobs {
     return spooled;
   }
 
-  async open(digest: Digest): Promise<Readable> {
+  async open(digest: Digest, start = 0): Promise<Readable> {
     const { sdk, client } = await this.bucket.connected();
-    const command = new sdk.GetObjectCommand({ Bucket: this.options.bucket, Key: this.keyOf(digest) });
+    const range = start === 0 ? {} : { Range: `bytes=${start}-` };
+    const command = new sdk.GetObjectCommand({ Bucket: this.options.bucket, Key: this.keyOf(digest), ...range });
     try {
       const { Body } = await client.send(command);
       if (Body instanceof Readable) return Body;
@@ -91,6 +92,14 @@ export class S3Blobs implements Blobs {
       if (explained.code !== 'not_found') throw explained;
     }
     await this.options.cache.delete(digest);
+  }
+
+  async presign(digest: Digest, seconds: number): Promise<string> {
+    try {
+      return await this.bucket.presign(this.keyOf(digest), seconds);
+    } catch (error) {
+      throw this.explained(error, digest);
+    }
   }
 
   /** A blob that is cached here is not looked for in the bucket again: its name says what it is. */

@@ -1,6 +1,7 @@
 /** The fleet of one machine: replicas are child processes, scaled by Knative's rules. */
 import type { Clock } from '../../clock.js';
 import type { Fleet, RevisionStatus } from '../../core/fleet.js';
+import { loadOptions } from '../../core/inference/load-options.js';
 import type { Lease, LeaseWaiter, PooledReplica, Waiting } from '../../core/inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
 import { DECISION_INTERVAL_SEC } from '../../core/scaling/decide.js';
@@ -123,10 +124,4 @@ export class ProcessFleet implements Fleet {
       }
     }
   }
-}
-
-/** What a model server is told of a revision's settings. */
-function loadOptions({ scaling, runtime }: RevisionRoute): Readonly<Record<string, unknown>> {
-  const { options, ...settings } = runtime;
-  return { ...options, ...settings, intraOpNumThreads: scaling.threads };
 }

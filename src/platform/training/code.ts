@@ -1,7 +1,7 @@
-/** The code of training jobs: uploaded archives, unpacked once each. */
+/** Archives that others made, unpacked: the code of training jobs, and what their pods yielded. */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Blobs, Digest } from '../../core/blobs.js';
 import { AppError, messageOf } from '../../errors.js';
@@ -10,9 +10,14 @@ import { exists } from '../exists.js';
 const run = promisify(execFile);
 
 /** Unpacks a tar.gz blob below `folder`, once; later calls answer the same folder. `invalid` when it is no such archive. */
-export async function unpackCode(blobs: Blobs, digest: Digest, folder: string): Promise<string> {
-  const target = join(folder, digest.replace(':', '-'));
+export function unpackCode(blobs: Blobs, digest: Digest, folder: string): Promise<string> {
+  return unpackBlob(blobs, digest, join(folder, digest.replace(':', '-')), 'code');
+}
+
+/** Unpacks a tar.gz blob as the folder `target`, unless it is there. `invalid` when it is no such archive. */
+export async function unpackBlob(blobs: Blobs, digest: Digest, target: string, what: string): Promise<string> {
   if (await exists(target)) return target;
+  const folder = dirname(target);
   await mkdir(folder, { recursive: true });
   const archive = await blobs.localPath(digest);
   const draft = await mkdtemp(join(folder, '.draft-'));
@@ -25,7 +30,7 @@ export async function unpackCode(blobs: Blobs, digest: Digest, folder: string): 
     if (await exists(target)) return target;
     throw new AppError(
       'invalid',
-      `the code archive ${digest} cannot be unpacked: ${messageOf(error).split('\n').slice(-2).join(' ')}`,
+      `the ${what} archive ${digest} cannot be unpacked: ${messageOf(error).split('\n').slice(-2).join(' ')}`,
       { cause: error },
     );
   }

@@ -1,13 +1,20 @@
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../clock.js';
-import type { Attempt, AttemptEnd, AttemptSink, Runner } from '../../core/training/runner.js';
+import type { AttemptEnd, AttemptSink, Runner } from '../../core/training/runner.js';
 import { AppError, WIRE } from '../../errors.js';
 import { createEnvironments, type Environments } from '../python/environments.js';
 import { attemptKey, findMarked, keyPrefix, killMarked, ownerLives } from './process-scan.js';
 import { cancelReason, runScript } from './script.js';
 import { type Capacity, createSlots, type Lease, type Slots } from './slots.js';
-import { checkEntrypoint, jobFolder, prepareWorkspace, scriptEnvironment, workspaceOf } from './workspace.js';
+import {
+  checkEntrypoint,
+  jobFolder,
+  type LocalAttempt,
+  prepareWorkspace,
+  scriptEnvironment,
+  workspaceOf,
+} from './workspace.js';
 
 export interface LocalRunnerOptions {
   /** Folder for the attempts of all jobs. */
@@ -29,8 +36,9 @@ export interface LocalRunnerOptions {
   readonly clock?: Clock;
 }
 
-/** A runner, and what it has to give. */
-export interface LocalRunner extends Runner {
+/** A runner, and what it has to give. Its attempts come with their folders; `withFolders` brings them. */
+export interface LocalRunner extends Omit<Runner, 'run'> {
+  run(attempt: LocalAttempt, sink: AttemptSink, signal: AbortSignal): Promise<AttemptEnd>;
   readonly slots: Slots;
   readonly environments: Environments;
 }
@@ -45,7 +53,7 @@ export function createLocalRunner(options: LocalRunnerOptions): LocalRunner {
   const environments = createEnvironments(options);
 
   const runHolding = async (
-    attempt: Attempt,
+    attempt: LocalAttempt,
     lease: Lease,
     sink: AttemptSink,
     signal: AbortSignal,
@@ -84,6 +92,7 @@ export function createLocalRunner(options: LocalRunnerOptions): LocalRunner {
       let lease: Lease | undefined;
       try {
         workspaceOf(options.workFolder, attempt);
+        checkOneMachine(attempt);
         await checkEntrypoint(attempt);
         slots.check(attempt.resources);
         if (!slots.fitsNow(attempt.resources)) await sink.phase('waiting', waitWords(attempt, slots));
@@ -101,6 +110,7 @@ export function createLocalRunner(options: LocalRunnerOptions): LocalRunner {
       }
     },
     clean: (jobId) => rm(jobFolder(options.workFolder, jobId), { recursive: true, force: true, maxRetries: 3 }),
+    leftovers: () => readdir(options.workFolder).catch(() => []),
     sweep: async () => {
       const prefix = keyPrefix(options.workFolder);
       const dead = new Set(findMarked(prefix).flatMap(({ key }) => (ownerLives(key) ? [] : [key])));
@@ -131,7 +141,20 @@ function remembering(sink: AttemptSink): { sink: AttemptSink; failure: () => { e
   };
 }
 
-function waitWords(attempt: Attempt, slots: Slots): string {
+/** What needs a cluster is refused: a script that is to find its peers would wait for them for ever. */
+function checkOneMachine({ replicas, image }: LocalAttempt): void {
+  const where = 'jobs run as processes of one machine here, SLUICE_JOBS=kubernetes runs them on a cluster';
+  if (replicas > 1) {
+    throw new AppError('invalid', `replicas: ${replicas} is more than 1: ${where}`, { details: { field: 'replicas' } });
+  }
+  if (image !== undefined) {
+    throw new AppError('invalid', `image: ${JSON.stringify(image)} cannot be used: ${where}`, {
+      details: { field: 'image' },
+    });
+  }
+}
+
+function waitWords(attempt: LocalAttempt, slots: Slots): string {
   const words = ({ cpus, memoryMb, gpus }: Capacity) => `${cpus} CPUs, ${memoryMb} MiB, ${gpus} GPUs`;
   return `asks for ${words(attempt.resources)}; free are ${words(slots.free())}, ${slots.waiting()} before it`;
 }

@@ -11,6 +11,8 @@ const ORPHANED_MS = 2_000;
 export interface Output {
   /** Reads a stream to its end; rejects when the sink does. The next chunk is read when the sink took the last one. */
   read(name: 'stdout' | 'stderr', stream: Readable | null): Promise<void>;
+  /** Takes lines that came split already, after what was read before them. */
+  lines(name: 'stdout' | 'stderr', texts: readonly string[]): Promise<void>;
   /** Says a line of ours, after what was read before it. Not counted against the bound. */
   say(text: string): Promise<void>;
   /** The script has ended: closes streams that stay open without a word. Resolves when `reading` settles. */
@@ -66,6 +68,7 @@ export function createOutput(sink: AttemptSink, maxBytes: number, clock: Clock):
       }
       await lines(name, splitter.flush());
     },
+    lines,
     say: (text) => inTurn(() => sink.log('system', text)),
     finish: async (reading, streams) => {
       const done = new AbortController();

@@ -6,6 +6,14 @@ import { AppError } from '../../errors.js';
 import type { PythonEnvironment } from '../python/environments.js';
 import { MARKER } from './process-scan.js';
 
+/** An attempt, with what it needs on this machine. */
+export interface LocalAttempt extends Attempt {
+  /** Folder that holds the user's code; copied, never changed. */
+  readonly codePath: string;
+  /** Folder that is kept between attempts of the same job, for checkpoints. */
+  readonly checkpointPath: string;
+}
+
 /** The folders of one attempt: `<work folder>/<job>/attempt-<n>/…`. */
 export interface Workspace {
   readonly attemptPath: string;
@@ -34,7 +42,7 @@ export function workspaceOf(workFolder: string, attempt: Attempt): Workspace {
 }
 
 /** Checks that the entrypoint is a file inside the code folder, links followed; `invalid` otherwise. */
-export async function checkEntrypoint(attempt: Attempt): Promise<void> {
+export async function checkEntrypoint(attempt: LocalAttempt): Promise<void> {
   const name = JSON.stringify(attempt.entrypoint);
   const root = await realpath(attempt.codePath).catch(() => {
     throw new AppError('invalid', `the code folder of job ${attempt.jobId} is missing`);
@@ -47,7 +55,7 @@ export async function checkEntrypoint(attempt: Attempt): Promise<void> {
 }
 
 /** Makes the folders, with a fresh copy of the code and the parameters; an earlier run of the same attempt is removed. */
-export async function prepareWorkspace(attempt: Attempt, workspace: Workspace): Promise<void> {
+export async function prepareWorkspace(attempt: LocalAttempt, workspace: Workspace): Promise<void> {
   await rm(workspace.attemptPath, { recursive: true, force: true });
   await mkdir(workspace.outputPath, { recursive: true });
   await mkdir(attempt.checkpointPath, { recursive: true });
@@ -72,7 +80,7 @@ const THREAD_VARIABLES = [
  * these, and the contract's over all. Nothing else of the platform's environment.
  */
 export function scriptEnvironment(given: {
-  readonly attempt: Attempt;
+  readonly attempt: LocalAttempt;
   readonly workspace: Workspace;
   readonly python: PythonEnvironment;
   readonly baseEnv: Readonly<Record<string, string>>;

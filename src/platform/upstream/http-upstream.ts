@@ -4,6 +4,7 @@ import { type Dispatcher, Pool } from 'undici';
 import type { BodyStream, Call, Exchange, Forward, ReplyHandler } from '../../core/inference/forward.js';
 import { AppError, messageOf } from '../../errors.js';
 import { CHUNK_BYTES } from '../../protocol/frames.js';
+import { QUEUED_HEADER } from '../../protocol/queued-header.js';
 
 export interface HttpUpstreamOptions {
   /** Scheme, host and port; a path in front of the calls' own is kept. */
@@ -98,6 +99,8 @@ class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
   private controller: Dispatcher.DispatchController | undefined;
   private status = 0;
   private headers: Record<string, string> = {};
+  /** As the server said; undefined for one that says nothing of it. */
+  private queuedMs: number | undefined;
   /** Of an answer short enough to be handed over in one piece. */
   private chunks: Buffer[] | undefined;
   private replied = false;
@@ -117,6 +120,8 @@ class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
     for (const [name, value] of Object.entries(headers)) {
       if (!HOP_BY_HOP.has(name)) this.headers[name] = Array.isArray(value) ? value.join(', ') : String(value);
     }
+    this.queuedMs = readQueued(this.headers[QUEUED_HEADER]);
+    delete this.headers[QUEUED_HEADER];
     const length = Number(headers['content-length'] ?? Number.NaN);
     if (length <= CHUNK_BYTES) {
       delete this.headers['content-length'];
@@ -133,13 +138,13 @@ class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     if (this.over) return;
     this.over = true;
-    const { chunks, status, headers } = this;
+    const { chunks, status, headers, queuedMs } = this;
     if (!chunks) {
       this.handler.onEnd();
       return;
     }
     const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
-    this.handler.onReply({ status, headers, more: false, worked: true }, body);
+    this.handler.onReply({ status, headers, more: false, worked: true, queuedMs }, body);
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
@@ -176,7 +181,12 @@ class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
 
   private begin(): void {
     this.replied = true;
-    const { status, headers } = this;
-    this.handler.onReply({ status, headers, more: true, worked: false }, Buffer.alloc(0));
+    const { status, headers, queuedMs } = this;
+    const worked = queuedMs !== undefined;
+    this.handler.onReply({ status, headers, more: true, worked, queuedMs }, Buffer.alloc(0));
   }
+}
+
+function readQueued(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }

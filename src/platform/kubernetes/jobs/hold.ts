@@ -1,0 +1,120 @@
+/** Which Job an attempt has: the one that an earlier attempt left running, its own of an earlier try, or a new one. */
+import type { Clock } from '../../../clock.js';
+import { jobName } from '../../../core/cluster-names.js';
+import type { Attempt, AttemptSink } from '../../../core/training/runner.js';
+import { AppError, messageOf } from '../../../errors.js';
+import type { KubernetesApi } from '../api.js';
+import { type JobSettings, jobManifest, serviceManifests } from './manifest.js';
+import { ATTEMPT_LABEL, HELD_BY, JOB_LABEL, JOBS, type Job, SERVICES } from './objects.js';
+
+const FIRST_BACKOFF_MS = 250;
+const MAX_BACKOFF_MS = 10_000;
+
+/** A Job, and whether another attempt made it. */
+export interface Held {
+  readonly job: Job;
+  readonly adopted: boolean;
+}
+
+export class JobHolder {
+  constructor(
+    private readonly api: KubernetesApi,
+    private readonly clock: Clock,
+    private readonly settings: JobSettings,
+  ) {}
+
+  /**
+   * The attempt's Job. A Job of the same job that has no recorded end goes on as this attempt's: its worker died. Waits for
+   * what still ends, and for an API server that is away. Throws what the API server refuses.
+   */
+  async hold(attempt: Attempt, sink: AttemptSink, signal: AbortSignal): Promise<Held> {
+    const manifest = jobManifest(attempt, this.settings);
+    for (let tries = 0; ; tries++) {
+      signal.throwIfAborted();
+      try {
+        const held = await this.try(attempt, manifest);
+        if (held) {
+          await this.connect(attempt, held.job);
+          return held;
+        }
+        await sink.phase('waiting', 'an earlier attempt still stops');
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        await sink.phase('waiting', messageOf(error));
+      }
+      await this.clock.sleep(Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** tries), signal).catch(() => {});
+    }
+  }
+
+  /** All Jobs of a job. */
+  async jobsOf(jobId: string): Promise<Job[]> {
+    return (await this.api.list<Job>(JOBS, { labelSelector: `${JOB_LABEL}=${jobId}` })).items;
+  }
+
+  /** Removes a Job and waits for its pods; they are told to stop and have their grace. */
+  async remove(job: Job, signal?: AbortSignal): Promise<void> {
+    const { name, uid = '' } = job.metadata;
+    for (let tries = 0; !signal?.aborted; tries++) {
+      try {
+        const there = await this.api.get<Job>(JOBS, name);
+        if (!there || there.metadata.uid !== uid) return;
+        if (!there.metadata.deletionTimestamp) await this.api.delete(JOBS, name, { uid, propagation: 'Foreground' });
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+      }
+      await this.clock.sleep(Math.min(2000, FIRST_BACKOFF_MS * 2 ** tries), signal).catch(() => {});
+    }
+  }
+
+  /** Services of a group; those that are there stay. */
+  private async connect(attempt: Attempt, job: Job): Promise<void> {
+    await Promise.all(
+      serviceManifests(attempt, job).map((service) =>
+        this.api.create(SERVICES, service).catch((error) => {
+          if (!(error instanceof AppError && error.code === 'conflict')) throw error;
+        }),
+      ),
+    );
+  }
+
+  private async try(attempt: Attempt, manifest: object): Promise<Held | undefined> {
+    const all = await this.jobsOf(attempt.jobId);
+    const living = all.filter(({ metadata }) => !metadata.deletionTimestamp).sort((a, b) => numberOf(b) - numberOf(a));
+    const [latest, ...older] = living;
+    // two of one job must not train side by side
+    for (const job of older) await this.api.delete(JOBS, job.metadata.name, uidOf(job));
+    if (latest) {
+      if (heldBy(latest) > attempt.number) throw new AppError('conflict', 'a later attempt has taken its Job over');
+      const change = { metadata: { annotations: { [HELD_BY]: String(attempt.number) } } };
+      const job = await this.api.patch<Job>(JOBS, latest.metadata.name, change);
+      return { job, adopted: job.metadata.name !== jobName(attempt.jobId, attempt.number) };
+    }
+    if (all.length > 0) return undefined;
+    try {
+      return { job: await this.api.create<Job>(JOBS, manifest), adopted: false };
+    } catch (error) {
+      // our own earlier try, whose answer was lost; it is found by the next look
+      if (error instanceof AppError && error.code === 'conflict') return undefined;
+      throw error;
+    }
+  }
+}
+
+function uidOf(job: Job): { uid?: string; propagation: 'Foreground' } {
+  const { uid } = job.metadata;
+  return { ...(uid === undefined ? {} : { uid }), propagation: 'Foreground' };
+}
+
+function numberOf(job: Job): number {
+  return Number(job.metadata.labels?.[ATTEMPT_LABEL] ?? 0);
+}
+
+/** The number of the attempt that has a Job now. */
+export function heldBy(job: Job): number {
+  return Number(job.metadata.annotations?.[HELD_BY] ?? numberOf(job));
+}
+
+/** Whether the API server is only away, or busy. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof AppError && /^(upstream_failed|overloaded|timeout|unauthenticated)$/.test(error.code);
+}

@@ -1,0 +1,59 @@
+/** Why an attempt does not run yet, in words. */
+import { type Condition, conditionOf, type Pod } from '../objects.js';
+import { CONTAINER, type Job, type KubeEvent } from './objects.js';
+
+/** A pod whose container cannot start as things are. */
+export interface StartProblem {
+  readonly words: string;
+  /** True when no wait helps. */
+  readonly final: boolean;
+}
+
+const PULL = /^(ErrImagePull|ImagePullBackOff|RegistryUnavailable|ImageInspectError)$/;
+const NEVER = /^(InvalidImageName|ErrImageNeverPull|SignatureValidationFailed)$/;
+const CREATE = /^(CreateContainerConfigError|CreateContainerError|RunContainerError)$/;
+
+/** What keeps the container of a pod from starting: its image most often. */
+export function startProblem(pod: Pod): StartProblem | undefined {
+  const status = pod.status?.containerStatuses?.find(({ name }) => name === CONTAINER);
+  const { reason = '', message = '' } = status?.state?.waiting ?? {};
+  const image = pod.spec?.containers.find(({ name }) => name === CONTAINER)?.image ?? '';
+  const said = message === '' ? reason : message;
+  if (PULL.test(reason) || NEVER.test(reason)) {
+    return { words: `the image ${image} cannot be pulled: ${said}`, final: NEVER.test(reason) };
+  }
+  if (CREATE.test(reason)) return { words: `the container cannot be started: ${said}`, final: false };
+  return undefined;
+}
+
+/** What a waiting attempt waits for. Events are asked for only where the objects themselves do not say it. */
+export function waitingWords(
+  job: Job,
+  pods: readonly Pod[],
+  events: readonly KubeEvent[],
+  queue: string | undefined,
+): string {
+  if (job.spec?.suspend) {
+    return queue === undefined ? 'its Job is suspended' : `Kueue has not admitted it to the queue ${queue} yet`;
+  }
+  const told = lastWarning(events);
+  if (pods.length === 0) return told === undefined ? 'no pod was made yet' : `no pod could be made: ${told}`;
+  for (const pod of pods) {
+    const scheduled: Condition | undefined = conditionOf(pod, 'PodScheduled');
+    if (scheduled?.status === 'False') {
+      return `no node has room: ${scheduled.message ?? scheduled.reason ?? 'it is not scheduled'}`;
+    }
+    const problem = startProblem(pod);
+    if (problem) return problem.words;
+  }
+  const starting = pods.find((pod) => pod.status?.phase === 'Pending');
+  if (!starting) return 'its pod starts';
+  return told === undefined ? `its pod starts on ${starting.spec?.nodeName ?? 'a node'}` : `its pod starts: ${told}`;
+}
+
+function lastWarning(events: readonly KubeEvent[]): string | undefined {
+  const at = ({ lastTimestamp, eventTime, metadata }: KubeEvent) =>
+    Date.parse(lastTimestamp ?? eventTime ?? metadata.creationTimestamp ?? '') || 0;
+  const warnings = events.filter(({ type }) => type === 'Warning').sort((a, b) => at(b) - at(a));
+  return warnings[0]?.message;
+}

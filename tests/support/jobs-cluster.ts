@@ -1,0 +1,136 @@
+/** A runner against a real cluster, in a namespace of its own, with the pods' API on an address that pods reach. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
+import { systemClock } from '../../src/clock.js';
+import type { Attempt } from '../../src/core/training/runner.js';
+import { FolderBlobs } from '../../src/platform/blobs/folder.js';
+import { freePort } from '../../src/platform/free-port.js';
+import { openAccess } from '../../src/platform/kubernetes/access.js';
+import { KubernetesApi } from '../../src/platform/kubernetes/api.js';
+import { JOB_LABEL, JOBS } from '../../src/platform/kubernetes/jobs/objects.js';
+import { KubernetesRunner, type KubernetesRunnerOptions } from '../../src/platform/kubernetes/jobs/runner.js';
+import type { ResourceKind } from '../../src/platform/kubernetes/objects.js';
+import { bundle } from './bundle.js';
+import { quietLog } from './quiet-log.js';
+
+/** Kubeconfig of a cluster to test with; undefined: those tests are skipped. */
+export const KUBECONFIG = process.env.SLUICE_TEST_KUBECONFIG;
+/** Network namespace and address at which pods reach a program of this machine. */
+const NETNS = process.env.SLUICE_TEST_NETNS ?? '/run/netns/kubetest';
+const HOST = process.env.SLUICE_TEST_PODS_HOST ?? '10.10.0.1';
+const IMAGE = process.env.SLUICE_TEST_JOB_IMAGE ?? 'dev.local/sluice-job:test';
+
+const NAMESPACES: ResourceKind = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false };
+const ACCOUNTS: ResourceKind = {
+  apiVersion: 'v1',
+  kind: 'ServiceAccount',
+  plural: 'serviceaccounts',
+  namespaced: true,
+};
+
+export interface JobsCluster {
+  readonly api: KubernetesApi;
+  readonly blobs: FolderBlobs;
+  readonly namespace: string;
+  runner(change?: Partial<KubernetesRunnerOptions>): KubernetesRunner;
+  /** An attempt that runs this Python text. */
+  attempt(script: string, change?: Partial<Attempt & { params: Record<string, number> }>): Promise<Attempt>;
+  /** Names of the Jobs of a job. */
+  jobs(jobId: string): Promise<string[]>;
+  close(): Promise<void>;
+}
+
+export async function openJobsCluster(): Promise<JobsCluster> {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-jobs-'));
+  const namespace = `jobs-${Math.random().toString(36).slice(2, 8)}`;
+  const api = new KubernetesApi(await openAccess({ kubeconfig: KUBECONFIG, service: undefined, namespace }));
+  await api.create(NAMESPACES, { metadata: { name: namespace } });
+  await api.create(ACCOUNTS, { metadata: { name: 'sluice-job' } });
+  const port = await freePort();
+  const blobFolder = join(folder, 'blobs');
+  const server = await startServer(port, blobFolder);
+  const blobs = await FolderBlobs.open(blobFolder);
+  const wrapper = await readFile('src/platform/kubernetes/jobs/wrapper.py', 'utf8');
+  const runners: KubernetesRunner[] = [];
+  let made = 0;
+  return {
+    api,
+    blobs,
+    namespace,
+    runner: (change = {}) => {
+      const runner = new KubernetesRunner({
+        api,
+        blobs,
+        clock: systemClock,
+        log: quietLog,
+        workFolder: join(folder, `work-${runners.length}`),
+        maxLogBytes: 2 ** 20,
+        image: IMAGE,
+        podsUrl: `http://${HOST}:${port}`,
+        kueueQueue: undefined,
+        stopGraceSec: 10,
+        wrapper,
+        checkpointEverySec: 1,
+        ...change,
+      });
+      runners.push(runner);
+      return runner;
+    },
+    attempt: async (script, change = {}) => {
+      made += 1;
+      const attempt: Attempt = {
+        jobId: `job_${Math.random().toString(36).slice(2, 12)}${made}`,
+        project: 'default',
+        number: 1,
+        code: await storeCode(blobs, folder, script),
+        entrypoint: 'train.py',
+        args: [],
+        requirements: [],
+        params: {},
+        env: {},
+        resources: { cpus: 0.25, memoryMb: 96, gpus: 0 },
+        timeLimitSec: 60,
+        image: undefined,
+        replicas: 1,
+        distributed: { framework: 'none', processesPerReplica: 1 },
+        ...change,
+      };
+      const name = attempt.jobId.toLowerCase().replaceAll('_', '-');
+      await writeFile(join(blobFolder, `${name}.json`), JSON.stringify(attempt));
+      return attempt;
+    },
+    jobs: async (jobId) => {
+      const { items } = await api.list(JOBS, { labelSelector: `${JOB_LABEL}=${jobId}` });
+      return items.map(({ metadata }) => metadata.name);
+    },
+    close: async () => {
+      await Promise.all(runners.map((runner) => runner.close()));
+      await api.delete(NAMESPACES, namespace);
+      await api.close();
+      server.kill('SIGTERM');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A tar.gz with this text as train.py. */
+async function storeCode(blobs: FolderBlobs, folder: string, script: string): Promise<string> {
+  const code = await mkdtemp(join(folder, 'code-'));
+  await mkdir(code, { recursive: true });
+  await writeFile(join(code, 'train.py'), script);
+  const { stdout } = await promisify(execFile)('tar', ['-czf', '-', '-C', code, '.'], { encoding: 'buffer' });
+  return (await blobs.put(Readable.from([stdout]))).digest;
+}
+
+async function startServer(port: number, folder: string): Promise<ChildProcess> {
+  const program = await bundle('tests/cluster/programs/pods-server.ts');
+  const words = [`--net=${NETNS}`, '--', process.execPath, program, String(port), folder];
+  const server = spawn('nsenter', words, { stdio: ['ignore', 'pipe', 'inherit'] });
+  if (server.stdout) await once(server.stdout, 'data');
+  return server;
+}
