@@ -47,13 +47,8 @@ const LAYERS = {
   node: contents.node,
   python: () => contents.python(values.python),
   packages: () => contents.pythonPackages(values.python, resolve(values.with ?? '')),
-  // workers load candidates for their gates, in a model server of their own
-  sluice: () =>
-    contents.programs({
-      entries: ['sluice', 'gateway', 'worker', 'payload-log', 'runtime'],
-      also: ['onnxruntime-node'],
-    }),
-  runtime: () => contents.programs({ entries: ['pod', 'runtime'], also: ['onnxruntime-node'] }),
+  sluice: () => contents.programs(contents.PROGRAMS.sluice),
+  runtime: () => contents.programs(contents.PROGRAMS.runtime),
   postgres: contents.postgres,
   redis: contents.redis,
   s3: contents.s3,

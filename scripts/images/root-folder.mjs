@@ -13,6 +13,7 @@ import {
   readdirSync,
   readlinkSync,
   realpathSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -27,6 +28,8 @@ export class RootFolder {
   constructor() {
     this.path = mkdtempSync(join(tmpdir(), 'sluice-root-'));
     chmodSync(this.path, 0o755);
+    // also when what fills it fails
+    process.once('exit', () => rmSync(this.path, { recursive: true, force: true }));
   }
 
   /** Where an absolute path of the image lies on this machine. */

@@ -10,17 +10,18 @@ const models = `sluice-models-${suffix}`;
 type Right = readonly [verbs: string, resources: string, where: 'models' | 'home' | 'default' | 'cluster'];
 
 const WORKER: readonly Right[] = [
-  ['get list watch create patch update delete', 'services.serving.knative.dev', 'models'],
-  ['get list watch patch', 'revisions.serving.knative.dev routes.serving.knative.dev', 'models'],
-  ['get list watch patch', 'configurations.serving.knative.dev', 'models'],
+  ['get list watch create patch delete', 'services.serving.knative.dev', 'models'],
+  ['get list watch delete', 'revisions.serving.knative.dev', 'models'],
+  ['get list watch patch', 'podautoscalers.autoscaling.internal.knative.dev', 'models'],
   ['get list watch create patch delete', 'jobs.batch', 'models'],
-  ['get create patch delete', 'services', 'models'],
+  ['create', 'services', 'models'],
   ['get list watch', 'pods events', 'models'],
   ['get', 'pods/log', 'models'],
 ];
 
 /** Of no use to anybody who does what Sluice does, and of much use to whoever takes it over. */
 const NOBODY: readonly Right[] = [
+  ['get list patch update delete', 'services endpoints', 'models'],
   ['get list watch create patch update delete', 'secrets configmaps', 'models'],
   ['get list watch create patch update delete', 'secrets configmaps pods', 'home'],
   ['get list watch create patch update delete', 'secrets pods services.serving.knative.dev jobs.batch', 'default'],
