@@ -6,6 +6,7 @@ import type { Blobs } from '../../../core/blobs.js';
 import { type Attempt, type AttemptEnd, type AttemptSink, LetGo, type Runner } from '../../../core/training/runner.js';
 import { AppError, messageOf, WIRE } from '../../../errors.js';
 import type { Log } from '../../../log.js';
+import { normaliseRequirements } from '../../python/requirements.js';
 import { unpackBlob } from '../../training/code.js';
 import { cancelReason } from '../../training/script.js';
 import { jobFolder } from '../../training/workspace.js';
@@ -51,6 +52,8 @@ export class KubernetesRunner implements Runner {
     const progress = new Progress({ api, clock, log, sink, maxLogBytes, pod: (name) => view.pod(name) });
     let job: Job | undefined;
     try {
+      // refused here as on one machine: lines that reach into files and options of pip's
+      normaliseRequirements(attempt.requirements);
       const held = await this.holder.hold(attempt, sink, signal);
       job = held.job;
       if (held.adopted) {
