@@ -16,7 +16,7 @@ import { heldBy, isPassing, JobHolder } from './hold.js';
 import type { JobSettings } from './manifest.js';
 import { EVENTS, JOB_LABEL, JOBS, type Job, type KubeEvent, MANAGED, rankOf } from './objects.js';
 import { Progress } from './progress.js';
-import { isTaken, terminated, type Verdict, verdictOf } from './verdict.js';
+import { isTaken, type Verdict, verdictOf } from './verdict.js';
 import { JobView } from './view.js';
 import { startProblem, waitingWords } from './waiting.js';
 
@@ -135,7 +135,7 @@ export class KubernetesRunner implements Runner {
       if (problem && (problem.final || clock.now() - (stuckSince ?? 0) >= imagePatienceMs)) {
         return ended({ kind: 'failed', reason: problem.words, exitCode: null, retryable: false });
       }
-      if (!first.some((pod) => hasStarted(pod) && !terminated(pod))) {
+      if (job.spec?.suspend || first.length === 0 || !first.every(hasStarted)) {
         await progress.waiting(waitingWords(job, pods, await this.eventsOf(job, pods), kueueQueue));
       }
       await view.changedSince(version, LOOK_MS, signal);
