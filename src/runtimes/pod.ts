@@ -21,6 +21,7 @@ const METRICS_DELAY_MS = 1000;
 /** Kubernetes keeps no more of why a container ended. */
 const LAST_WORDS_BYTES = 4096;
 
+/** Known once its arguments are. */
 let terminationLog: string | undefined;
 
 async function main(): Promise<void> {
@@ -97,7 +98,8 @@ async function fail(error: unknown): Promise<void> {
   const message = messageOf(error);
   if (terminationLog !== undefined) {
     const words = Buffer.from(message).subarray(0, LAST_WORDS_BYTES);
-    await writeFile(terminationLog, words).catch(() => undefined);
+    // outside of a pod there is none, and none is made
+    await writeFile(terminationLog, words, { flag: 'r+' }).catch(() => undefined);
   }
   const usage = error instanceof AppError && process.argv.length <= 2 ? USAGE : '';
   process.stderr.write(`sluice pod: ${message}\n${usage}`, () => process.exit(1));

@@ -12,13 +12,14 @@ import { RoutingTable } from '../../src/core/inference/routing-table.js';
 import { Statistics } from '../../src/core/inference/statistics.js';
 import type { Enqueue } from '../../src/core/jobs.js';
 import { NO_PAYLOAD_LOG } from '../../src/core/payload-log/payload-log.js';
+import type { PodIdentity } from '../../src/core/pods/identity.js';
 import type { Db } from '../../src/core/schema.js';
 import { createApp } from '../../src/gateway/app.js';
 import { Notifications } from '../../src/gateway/notifications.js';
 import type { Services } from '../../src/gateway/services.js';
 import { createLog } from '../../src/log.js';
 import { createGatewayMetrics } from '../../src/metrics.js';
-import { openBlobs } from '../../src/platform/blobs/open.js';
+import { type BlobsOptions, openBlobs } from '../../src/platform/blobs/open.js';
 import { listen } from '../../src/platform/db/listen.js';
 import { migrate } from '../../src/platform/db/migrate.js';
 import { openDatabase } from '../../src/platform/db/open.js';
@@ -57,8 +58,20 @@ afterAll(async () => {
   for (const close of closers.splice(0)) await close();
 });
 
+/** What a test brings along. */
+export interface GatewayParts {
+  /** Who knows pods. */
+  readonly pods?: PodIdentity;
+  /** Where blobs are kept instead of a folder. */
+  readonly blobsUrl?: string;
+  readonly credentials?: BlobsOptions['credentials'];
+}
+
 /** Starts the services; they end after the file's tests. */
-export async function testGateway(limits: Partial<Services['limits']> = {}): Promise<TestGateway> {
+export async function testGateway(
+  limits: Partial<Services['limits']> = {},
+  { pods, blobsUrl, credentials }: GatewayParts = {},
+): Promise<TestGateway> {
   const logged: string[] = [];
   const log = createLog({ level: 'info', format: 'json', write: (line) => logged.push(line) });
   const url = await freshDatabase();
@@ -76,7 +89,10 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
   await table.reload(db);
 
   const folder = await mkdtemp(join(tmpdir(), 'sluice-gateway-'));
-  const blobs = await openBlobs(join(folder, 'blobs'), { cacheFolder: join(folder, 'cache') });
+  const blobs = await openBlobs(blobsUrl ?? join(folder, 'blobs'), {
+    cacheFolder: join(folder, 'cache'),
+    ...(credentials === undefined ? {} : { credentials }),
+  });
   const spares = new Spares({
     count: 0,
     clock: systemClock,
@@ -111,6 +127,7 @@ export async function testGateway(limits: Partial<Services['limits']> = {}): Pro
   const services: Services = {
     db,
     blobs,
+    pods,
     sandbox,
     enqueue,
     routing,

@@ -17,8 +17,8 @@ export interface PodArgs {
   readonly http: { readonly host: string; readonly port: number };
   /** Interpreter of Python models. */
   readonly python: string;
-  /** Where Kubernetes reads why a container ended; undefined: nowhere. */
-  readonly terminationLog: string | undefined;
+  /** Where Kubernetes reads why a container ended; written where it is there. */
+  readonly terminationLog: string;
   readonly onnxLibrary: string | undefined;
   readonly tensorflowLibrary: string | undefined;
   readonly poolThreads: number;
@@ -31,13 +31,13 @@ export interface PodArgs {
 
 /** How it is called. */
 export const USAGE = `usage: pod --pods-url URL [--http HOST:PORT] [--models DIR] …
-  --pods-url URL       where a gateway answers pods, such as http://sluice.sluice.svc:8080
+  --pods-url URL       where a gateway answers pods, such as http://sluice.sluice.svc:8080 (default: SLUICE_PODS_URL)
   --token-file PATH    the pod's projected token (default /var/run/sluice/token)
   --models DIR         where the model's files go; pods may share it (default /models)
   --cache-bytes N      how much may stay in that folder; what was used longest ago goes first (default: no bound)
-  --http HOST:PORT     answer HTTP (default 0.0.0.0:8080)
+  --http HOST:PORT     answer HTTP (default 0.0.0.0:8080, or the port that PORT names)
   --python PATH        interpreter of Python models (default python3)
-  --termination-log PATH  where to write why it cannot serve, such as /dev/termination-log
+  --termination-log PATH  where to write why it cannot serve, if it exists (default /dev/termination-log)
   --onnx-library PATH, --tensorflow-library PATH  folders with other builds of the engines' libraries
   --pool-threads N     inferences that can compute at once off the main thread: UV_THREADPOOL_SIZE (default 4)
   --option NAME=VALUE  an option of the engine, where the revision does not set it
@@ -46,23 +46,32 @@ export const USAGE = `usage: pod --pods-url URL [--http HOST:PORT] [--models DIR
   --log-level LEVEL    debug, info, warn, error or silent (default info)
 `;
 
+/** What a container's environment says, which needs no arguments then. */
+export interface PodEnv {
+  readonly SLUICE_PODS_URL?: string | undefined;
+  /** Knative's word for where to listen. */
+  readonly PORT?: string | undefined;
+  /** Node's own. */
+  readonly UV_THREADPOOL_SIZE?: string | undefined;
+}
+
 /** Reads argv without node and script; throws `invalid` naming the argument. */
-export function readPodArgs(argv: readonly string[]): PodArgs {
+export function readPodArgs(argv: readonly string[], env: PodEnv = process.env): PodArgs {
   const values = parse(argv);
   return {
-    podsUrl: readUrl(values['pods-url']),
+    podsUrl: readUrl(values['pods-url'] ?? env.SLUICE_PODS_URL),
     tokenFile: values['token-file'] ?? '/var/run/sluice/token',
     models: values.models ?? '/models',
     cacheBytes:
       values['cache-bytes'] === undefined
         ? undefined
         : readInteger('--cache-bytes', values['cache-bytes'], 0, Number.MAX_SAFE_INTEGER),
-    http: readAddress(values.http ?? '0.0.0.0:8080'),
+    http: readAddress(values.http ?? `0.0.0.0:${env.PORT ?? 8080}`),
     python: values.python ?? 'python3',
-    terminationLog: values['termination-log'],
+    terminationLog: values['termination-log'] ?? '/dev/termination-log',
     onnxLibrary: values['onnx-library'],
     tensorflowLibrary: values['tensorflow-library'],
-    poolThreads: readInteger('--pool-threads', values['pool-threads'] ?? '4', 1, 1024),
+    poolThreads: readInteger('--pool-threads', values['pool-threads'] ?? env.UV_THREADPOOL_SIZE ?? '4', 1, 1024),
     options: readOptions(values.option ?? []),
     drainMs: readInteger('--drain-ms', values['drain-ms'] ?? '30000', 0, 3_600_000),
     maxBodyBytes: readInteger('--max-body-bytes', values['max-body-bytes'] ?? '67108864', 1024, 4_000_000_000),
@@ -71,7 +80,7 @@ export function readPodArgs(argv: readonly string[]): PodArgs {
 }
 
 function readUrl(text: string | undefined): string {
-  if (text === undefined) throw new AppError('invalid', '--pods-url is missing');
+  if (text === undefined) throw new AppError('invalid', '--pods-url is missing, and SLUICE_PODS_URL is not set');
   if (!/^https?:\/\//.test(text) || !URL.canParse(text))
     throw new AppError('invalid', `--pods-url is "${text}", expected an http or https URL`);
   return text.replace(/\/+$/, '');
