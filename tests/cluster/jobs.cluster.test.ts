@@ -195,6 +195,21 @@ time.sleep(60)
     expect(sink.text('system')).toContain('[replica 1] rank 1 gives up');
   });
 
+  it('goes on while the API server is away, and tells all of it later', async () => {
+    const away = await cluster.interruptible();
+    const attempt = await cluster.attempt(`import time
+for step in range(8):
+    print("line", step, flush=True)
+    time.sleep(0.5)
+`);
+    const sink = record((line) => {
+      if (line === 'line 1') away.interrupt(6000);
+    });
+    expect(await cluster.runner({ api: away.api }).run(attempt, sink, signal())).toMatchObject({ kind: 'succeeded' });
+    expect(sink.text('stdout').split('\n')).toEqual(Array.from({ length: 8 }, (_, step) => `line ${step}`));
+    await away.close();
+  });
+
   it('tells each line once, however often the stream of its log breaks', async () => {
     const attempt = await cluster.attempt(`import time
 for step in range(30):

@@ -14,6 +14,7 @@ import {
   finishUnsuccessful,
   recoverJobs,
   releaseJob,
+  releasePreempted,
   setPhase,
 } from '../../src/core/training/attempts.js';
 import {
@@ -147,6 +148,19 @@ describe('an attempt', () => {
       else expect(await finishUnsuccessful(db, key, failed)).toBe(how === 'failed' ? 'requeued' : 'ended');
     }
     expect((await job(id)).state).toBe('failed');
+  });
+
+  it('taken away does not count against the retries, but not for ever', async () => {
+    const id = await submit({ retries: 0 });
+    for (let attempt = 1; attempt <= 20; attempt++) {
+      expect((await job(id)).state).toBe('queued');
+      await claimJob(db, id, 'w1');
+      await releasePreempted(db, { id, attempt, owner: 'w1' }, 'its node went away');
+    }
+    expect(await job(id)).toMatchObject({
+      state: 'failed',
+      reason: 'attempt 20 was taken away: its node went away',
+    });
   });
 
   it('that is lost with every worker that takes it fails in the end, and says why', async () => {

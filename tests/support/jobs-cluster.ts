@@ -2,6 +2,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -40,6 +41,8 @@ export interface JobsCluster {
   runner(change?: Partial<KubernetesRunnerOptions>): KubernetesRunner;
   /** An attempt that runs this Python text. */
   attempt(script: string, change?: Partial<Attempt & { params: Record<string, number> }>): Promise<Attempt>;
+  /** The API server by way of a connection that can be cut. */
+  interruptible(): Promise<{ api: KubernetesApi; interrupt(ms: number): void; close(): Promise<void> }>;
   /** Names of the Jobs of a job. */
   jobs(jobId: string): Promise<string[]>;
   close(): Promise<void>;
@@ -103,6 +106,40 @@ export async function openJobsCluster(): Promise<JobsCluster> {
       const name = attempt.jobId.toLowerCase().replaceAll('_', '-');
       await writeFile(join(blobFolder, `${name}.json`), JSON.stringify(attempt));
       return attempt;
+    },
+    interruptible: async () => {
+      const access = await openAccess({ kubeconfig: KUBECONFIG, service: undefined, namespace });
+      const { hostname, port } = new URL(access.server);
+      const open = new Set<Socket>();
+      let cutUntil = 0;
+      const proxy = createServer((from) => {
+        if (Date.now() < cutUntil) return from.destroy();
+        const to = connect(Number(port), hostname);
+        for (const [one, other] of [
+          [from, to],
+          [to, from],
+        ] as const) {
+          open.add(one);
+          one.pipe(other);
+          one.on('error', () => other.destroy());
+          one.on('close', () => open.delete(one));
+        }
+      });
+      await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+      const server = `https://${hostname}:${(proxy.address() as AddressInfo).port}`;
+      const own = new KubernetesApi({ ...access, server });
+      return {
+        api: own,
+        interrupt: (ms) => {
+          cutUntil = Date.now() + ms;
+          for (const socket of open) socket.destroy();
+        },
+        close: async () => {
+          await own.close();
+          for (const socket of open) socket.destroy();
+          proxy.close();
+        },
+      };
     },
     jobs: async (jobId) => {
       const { items } = await api.list(JOBS, { labelSelector: `${JOB_LABEL}=${jobId}` });

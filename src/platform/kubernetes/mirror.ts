@@ -31,6 +31,8 @@ export class Mirror<T extends KubeObject> {
   private tellSynced: () => void = () => {};
   private version: string | undefined;
   private reachable = false;
+  /** Since something was last heard. */
+  private failures = 0;
 
   constructor(private readonly options: MirrorOptions<T>) {
     this.synced = new Promise((resolve) => {
@@ -60,17 +62,16 @@ export class Mirror<T extends KubeObject> {
   private async run(): Promise<void> {
     const { clock, log, kind } = this.options;
     const { signal } = this.stopped;
-    for (let failures = 0; !signal.aborted; ) {
+    while (!signal.aborted) {
       try {
         if (this.version === undefined) await this.list();
-        failures = 0;
         await this.watch();
       } catch (error) {
         this.reachable = false;
         if (signal.aborted) return;
         // its history is gone: everything is read anew
         if (isGone(error)) this.version = undefined;
-        const waitMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** failures++) * (0.5 + Math.random() / 2);
+        const waitMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.failures++) * (0.5 + Math.random() / 2);
         log.debug('a watch broke; it is begun again', { kind: kind.kind, error: messageOf(error), waitMs });
         await clock.sleep(waitMs, signal).catch(() => {});
       }
@@ -84,7 +85,7 @@ export class Mirror<T extends KubeObject> {
     for (const name of [...this.objects.keys()]) if (!present.has(name)) this.put(name, undefined);
     for (const item of items) this.put(item.metadata.name, item);
     this.version = resourceVersion;
-    this.reachable = true;
+    this.heard();
     this.tellSynced();
   }
 
@@ -92,12 +93,17 @@ export class Mirror<T extends KubeObject> {
     const { api, kind, selection } = this.options;
     const from = { ...selection, resourceVersion: this.version ?? '' };
     for await (const event of api.watch<T>(kind, from, this.stopped.signal)) {
-      this.reachable = true;
+      this.heard();
       if (event.type === 'ERROR') throw brokenOff(event as WatchEvent<unknown>);
       this.version = event.object.metadata.resourceVersion;
       if (event.type !== 'BOOKMARK')
         this.put(event.object.metadata.name, event.type === 'DELETED' ? undefined : event.object);
     }
+  }
+
+  private heard(): void {
+    this.reachable = true;
+    this.failures = 0;
   }
 
   private put(name: string, object: T | undefined): void {

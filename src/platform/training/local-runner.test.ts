@@ -102,6 +102,8 @@ sys.stdout.flush(); print('warned', file=sys.stderr)
     [{ resources: { cpus: 5, memoryMb: 1, gpus: 0 } }, 'resources.cpus asks for 5, this machine has 4'],
     [{ requirements: ['-r other.txt'] }, 'is an option that is not allowed'],
     [{ jobId: '../x' }, 'job id "../x" must be'],
+    [{ replicas: 2 }, 'replicas: 2 is more than 1: jobs run as processes of one machine here'],
+    [{ image: 'some/image:1' }, 'image: "some/image:1" cannot be used'],
     [{ codePath: '/nowhere/at/all' }, 'the code folder of job job-1 is missing'],
   ])('is refused for good when it cannot run: %j', async (change, words) => {
     const attempt = { ...(await bench.attempt('print(1)')), ...change };

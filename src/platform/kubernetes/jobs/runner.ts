@@ -6,6 +6,7 @@ import type { Blobs } from '../../../core/blobs.js';
 import { type Attempt, type AttemptEnd, type AttemptSink, LetGo, type Runner } from '../../../core/training/runner.js';
 import { AppError, messageOf, WIRE } from '../../../errors.js';
 import type { Log } from '../../../log.js';
+import { normaliseRequirements } from '../../python/requirements.js';
 import { unpackBlob } from '../../training/code.js';
 import { cancelReason } from '../../training/script.js';
 import { jobFolder } from '../../training/workspace.js';
@@ -15,7 +16,7 @@ import { heldBy, isPassing, JobHolder } from './hold.js';
 import type { JobSettings } from './manifest.js';
 import { EVENTS, JOB_LABEL, JOBS, type Job, type KubeEvent, MANAGED, rankOf } from './objects.js';
 import { Progress } from './progress.js';
-import { isTaken, terminated, type Verdict, verdictOf } from './verdict.js';
+import { isTaken, type Verdict, verdictOf } from './verdict.js';
 import { JobView } from './view.js';
 import { startProblem, waitingWords } from './waiting.js';
 
@@ -51,6 +52,8 @@ export class KubernetesRunner implements Runner {
     const progress = new Progress({ api, clock, log, sink, maxLogBytes, pod: (name) => view.pod(name) });
     let job: Job | undefined;
     try {
+      // refused here as on one machine: lines that reach into files and options of pip's
+      normaliseRequirements(attempt.requirements);
       const held = await this.holder.hold(attempt, sink, signal);
       job = held.job;
       if (held.adopted) {
@@ -132,7 +135,7 @@ export class KubernetesRunner implements Runner {
       if (problem && (problem.final || clock.now() - (stuckSince ?? 0) >= imagePatienceMs)) {
         return ended({ kind: 'failed', reason: problem.words, exitCode: null, retryable: false });
       }
-      if (!first.some((pod) => hasStarted(pod) && !terminated(pod))) {
+      if (job.spec?.suspend || first.length === 0 || !first.every(hasStarted)) {
         await progress.waiting(waitingWords(job, pods, await this.eventsOf(job, pods), kueueQueue));
       }
       await view.changedSince(version, LOOK_MS, signal);
