@@ -59,17 +59,20 @@ export async function undisturbed(options: UndisturbedOptions): Promise<Undistur
     ].filter((target) => target.percent > 0);
     await client.put(`/api/v1/endpoints/${endpoint}/traffic`, { json: { targets, reason: 'verification' } });
   };
-  const replace = (namespace: string, selector: string) => async () => {
+  /** `least`: pods that must be ready again before the next one goes; undefined: as many as there were. */
+  const replace = (namespace: string, selector: string, least?: number) => async () => {
     const list = ['-n', namespace, 'get', 'pods', '-l', selector];
-    const before = await kubectl.json<Pods>(list);
-    for (const { metadata } of before.items) {
-      await kubectl.run(['-n', namespace, 'delete', 'pod', metadata.name, '--wait=false']);
+    const living = ({ items }: Pods) => items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+    const before = living(await kubectl.json<Pods>(list)).map(({ metadata }) => metadata.name);
+    for (const name of before) {
+      await kubectl.run(['-n', namespace, 'delete', 'pod', name, '--wait=false']);
       await kubectl.until<Pods>(
-        `another pod in the place of ${metadata.name}`,
+        `another pod in the place of ${name}`,
         list,
-        ({ items }) => {
-          const living = items.filter((item) => !item.metadata.deletionTimestamp);
-          return living.length >= before.items.length && living.every(isReady);
+        (pods) => {
+          const now = living(pods);
+          const wanted = least ?? before.length;
+          return now.every(({ metadata }) => metadata.name !== name) && now.filter(isReady).length >= wanted;
         },
         120,
       );
@@ -79,7 +82,7 @@ export async function undisturbed(options: UndisturbedOptions): Promise<Undistur
   const ofProgram = (name: string) => `app.kubernetes.io/name=sluice,app.kubernetes.io/component=${name}`;
 
   for (const percent of [10, 50, 100]) await during(`${percent} % to the other revision`, move(percent));
-  await during('model servers are deleted, one by one', replace(MODELS, ofEndpoint));
+  await during('model servers are deleted, one by one', replace(MODELS, ofEndpoint, 1));
   await during('gateways are deleted, one by one', replace(SYSTEM, ofProgram('gateway')));
   await during('workers are deleted, one by one', replace(SYSTEM, ofProgram('worker')));
   for (const percent of [50, 0]) await during(`${percent} % to the other revision`, move(percent));
