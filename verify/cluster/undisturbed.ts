@@ -23,6 +23,8 @@ export interface UndisturbedOptions {
   readonly endpoint: string;
   /** Revisions between which the traffic moves. */
   readonly revisions: readonly [number, number];
+  /** How long the load lasts. */
+  readonly seconds: number;
   startLoad(): Promise<Load>;
   tell(line: string): void;
 }
@@ -35,6 +37,8 @@ interface Pods {
 }
 
 const API_AWAY_MS = 30_000;
+/** No round is begun that would outlast the load. */
+const ROUND_SEC = 120;
 
 export async function undisturbed(options: UndisturbedOptions): Promise<Undisturbed> {
   const { cluster, endpoint, revisions, tell } = options;
@@ -81,19 +85,19 @@ export async function undisturbed(options: UndisturbedOptions): Promise<Undistur
   const ofEndpoint = `sluice.dev/endpoint=${endpoint}`;
   const ofProgram = (name: string) => `app.kubernetes.io/name=sluice,app.kubernetes.io/component=${name}`;
 
-  for (const percent of [10, 50, 100]) await during(`${percent} % to the other revision`, move(percent));
-  await during('model servers are deleted, one by one', replace(MODELS, ofEndpoint, 1));
-  await during('gateways are deleted, one by one', replace(SYSTEM, ofProgram('gateway')));
-  await during('workers are deleted, one by one', replace(SYSTEM, ofProgram('worker')));
-  for (const percent of [50, 0]) await during(`${percent} % to the other revision`, move(percent));
-  if (api)
-    await during('the API server is away', async () => {
-      await api.stop();
-      await sleep(API_AWAY_MS);
-      await api.start();
-    });
-  await during('gateways are deleted, one by one, again', replace(SYSTEM, ofProgram('gateway')));
-  for (const percent of [100, 0]) await during(`${percent} % to the other revision`, move(percent));
+  for (let round = 1; round === 1 || since() < options.seconds - ROUND_SEC; round++) {
+    for (const percent of [10, 50, 100]) await during(`${percent} % to the other revision`, move(percent));
+    await during('model servers are deleted, one by one', replace(MODELS, ofEndpoint, 1));
+    await during('gateways are deleted, one by one', replace(SYSTEM, ofProgram('gateway')));
+    await during('workers are deleted, one by one', replace(SYSTEM, ofProgram('worker')));
+    if (api && round === 1)
+      await during('the API server is away', async () => {
+        await api.stop();
+        await sleep(API_AWAY_MS);
+        await api.start();
+      });
+    for (const percent of [50, 0]) await during(`${percent} % to the other revision`, move(percent));
+  }
   return { report: await load.report, disturbances };
 }
 

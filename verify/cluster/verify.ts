@@ -100,10 +100,11 @@ async function look(made: Cluster, tell: (line: string) => void) {
       client,
       endpoint: NAME,
       revisions: [first, second],
+      seconds: LOAD_SEC,
       startLoad: () => loads.start({ ...plan, perSecond: PER_SECOND, seconds: LOAD_SEC }),
       tell,
     });
-    for (const { what, fromSec, toSec } of calm.disturbances) figures[`  ${what}, s`] = `${fromSec} to ${toSec}`;
+    for (const { what, fromSec, toSec } of calm.disturbances) figures[`  from ${fromSec} s to ${toSec} s`] = what;
     figures[`undisturbed: sent in ${LOAD_SEC} s, failed, sent again`] =
       `${calm.report.sent}, ${calm.report.failed}, ${calm.report.again}`;
     figures['undisturbed: p50, p99, slowest, ms'] = `${calm.report.p50Ms}, ${calm.report.p99Ms}, ${calm.report.maxMs}`;
