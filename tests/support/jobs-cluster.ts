@@ -22,9 +22,9 @@ import { quietLog } from './quiet-log.js';
 /** Kubeconfig of a cluster to test with; undefined: those tests are skipped. */
 export const KUBECONFIG = process.env.SLUICE_TEST_KUBECONFIG;
 /** Network namespace and address at which pods reach a program of this machine. */
-const NETNS = process.env.SLUICE_TEST_NETNS ?? '/run/netns/kubetest';
-const HOST = process.env.SLUICE_TEST_PODS_HOST ?? '10.10.0.1';
-const IMAGE = process.env.SLUICE_TEST_JOB_IMAGE ?? 'dev.local/sluice-job:test';
+export const NETNS = process.env.SLUICE_TEST_NETNS ?? '/run/netns/kubetest';
+export const PODS_HOST = process.env.SLUICE_TEST_PODS_HOST ?? '10.10.0.1';
+export const JOB_IMAGE = process.env.SLUICE_TEST_JOB_IMAGE ?? 'dev.local/sluice-job:test';
 
 const NAMESPACES: ResourceKind = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false };
 const ACCOUNTS: ResourceKind = {
@@ -51,9 +51,7 @@ export interface JobsCluster {
 export async function openJobsCluster(): Promise<JobsCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-jobs-'));
   const namespace = `jobs-${Math.random().toString(36).slice(2, 8)}`;
-  const api = new KubernetesApi(await openAccess({ kubeconfig: KUBECONFIG, service: undefined, namespace }));
-  await api.create(NAMESPACES, { metadata: { name: namespace } });
-  await api.create(ACCOUNTS, { metadata: { name: 'sluice-job' } });
+  const api = await makeNamespace(namespace);
   const port = await freePort();
   const blobFolder = join(folder, 'blobs');
   const server = await startServer(port, blobFolder);
@@ -73,8 +71,8 @@ export async function openJobsCluster(): Promise<JobsCluster> {
         log: quietLog,
         workFolder: join(folder, `work-${runners.length}`),
         maxLogBytes: 2 ** 20,
-        image: IMAGE,
-        podsUrl: `http://${HOST}:${port}`,
+        image: JOB_IMAGE,
+        podsUrl: `http://${PODS_HOST}:${port}`,
         kueueQueue: undefined,
         stopGraceSec: 10,
         wrapper,
@@ -147,12 +145,24 @@ export async function openJobsCluster(): Promise<JobsCluster> {
     },
     close: async () => {
       await Promise.all(runners.map((runner) => runner.close()));
-      await api.delete(NAMESPACES, namespace);
+      await removeNamespace(api);
       await api.close();
       server.kill('SIGTERM');
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** A namespace with the account of jobs, and the API to it. */
+export async function makeNamespace(namespace: string): Promise<KubernetesApi> {
+  const api = new KubernetesApi(await openAccess({ kubeconfig: KUBECONFIG, service: undefined, namespace }));
+  await api.create(NAMESPACES, { metadata: { name: namespace } });
+  await api.create(ACCOUNTS, { metadata: { name: 'sluice-job' } });
+  return api;
+}
+
+export async function removeNamespace(api: KubernetesApi): Promise<void> {
+  await api.delete(NAMESPACES, api.namespace);
 }
 
 /** A tar.gz with this text as train.py. */

@@ -168,6 +168,9 @@ describe("a job's pod", () => {
     (await gateway.db.selectFrom('jobs').select('checkpoint_digest').where('id', '=', id).executeTakeFirstOrThrow())
       .checkpoint_digest;
 
+  const end = (id: string) =>
+    gateway.db.updateTable('jobs').set({ state: 'failed', ended_at: new Date() }).where('id', '=', id).execute();
+
   test('is told what to run, and gets the code and nothing else', async () => {
     const id = await run();
     const response = await call(job(id), 'GET', '/job');
@@ -189,12 +192,17 @@ describe("a job's pod", () => {
     expect((await call(job(id), 'GET', '/model')).status).toBe(403);
   });
 
-  test('brings its outputs, which go by themselves', async () => {
+  test('brings its outputs, which stay until it has ended', async () => {
     const id = await run();
     const outputs = Buffer.from('outputs');
     const response = await call(job(id), 'PUT', '/outputs', outputs);
     expect(await response.json()).toEqual({ digest: digestOf(outputs), bytes: 7 });
     expect(await gateway.services.blobs.stat(digestOf(outputs))).toEqual({ bytes: 7 });
+    // with no worker there to read them for a while
+    await sweepBlobs(gateway.db, gateway.services.blobs, 0);
+    expect(await gateway.services.blobs.stat(digestOf(outputs))).toEqual({ bytes: 7 });
+    await finishSucceeded(gateway.db, { id, attempt: 1, owner: 'worker' }, { version: null, reason: '' });
+    await forgetCheckpoints(gateway.db);
     await sweepBlobs(gateway.db, gateway.services.blobs, 0);
     expect(await gateway.services.blobs.stat(digestOf(outputs))).toBeUndefined();
   });
@@ -227,12 +235,27 @@ describe("a job's pod", () => {
   });
 
   test.each([
-    ['a later attempt runs', 2],
-    ['it ended', 1],
-  ])('writes nothing once %s', async (_what, attempt) => {
+    ['it waits for another worker', 'queued', 1],
+    ['a later attempt has taken it over', 'running', 2],
+  ])('goes on while %s', async (_what, state, attempt) => {
     const id = await run();
-    const state = attempt === 1 ? 'failed' : 'running';
-    await gateway.db.updateTable('jobs').set({ state, attempt }).where('id', '=', id).execute();
+    await gateway.db
+      .updateTable('jobs')
+      .set({ state: state as 'queued', attempt })
+      .where('id', '=', id)
+      .execute();
+    expect((await call(job(id), 'GET', '/job')).status).toBe(200);
+    expect((await call(job(id), 'PUT', '/checkpoint', Buffer.from(`on ${id}`))).status).toBe(200);
+    expect(await checkpointOf(id)).toBe(digestOf(`on ${id}`));
+  });
+
+  test('of an attempt that has not begun is told nothing', async () => {
+    expect((await call(job(await run(), 2), 'GET', '/job')).status).toBe(409);
+  });
+
+  test('writes nothing once it has ended', async () => {
+    const id = await run();
+    await end(id);
     for (const [method, path] of [
       ['PUT', '/outputs'],
       ['PUT', '/checkpoint'],
@@ -241,18 +264,17 @@ describe("a job's pod", () => {
       const response = await call(job(id), method, path, method === 'PUT' ? Buffer.from('late') : undefined);
       expect([response.status, await response.text()]).toEqual([
         409,
-        expect.stringContaining(`is not the one that runs: it is ${state}, attempt ${attempt}`),
+        expect.stringContaining('does not run: it is failed, attempt 1'),
       ]);
     }
     expect(await gateway.services.blobs.stat(digestOf('late'))).toBeUndefined();
   });
 
-  test('that loses its attempt while it writes has written nothing', async () => {
+  test('that ends while it writes has written nothing', async () => {
     const id = await run();
-    const lose = () => gateway.db.updateTable('jobs').set({ attempt: 2 }).where('id', '=', id).execute();
     const body = new ReadableStream({
       async pull(controller) {
-        await lose();
+        await end(id);
         controller.enqueue(Buffer.from('too late'));
         controller.close();
       },
