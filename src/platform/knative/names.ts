@@ -1,0 +1,45 @@
+/** What an endpoint's objects on Knative are called, and the labels by which they are known as ours. */
+import type { EndpointRoute } from '../../core/inference/route.js';
+
+export const MANAGED_BY = 'app.kubernetes.io/managed-by';
+export const LABEL_PROJECT = 'sluice.dev/project';
+export const LABEL_ENDPOINT = 'sluice.dev/endpoint';
+export const LABEL_ENDPOINT_ID = 'sluice.dev/endpoint-id';
+export const LABEL_REVISION = 'sluice.dev/revision';
+/** Everything that Sluice made. */
+export const OURS = `${MANAGED_BY}=sluice`;
+
+type Named = Pick<EndpointRoute, 'id' | 'name'>;
+
+const NAME_LENGTH = 30;
+const ID_LENGTH = 8;
+/** Of a DNS label, which a tag and a Service's name make together. */
+const LABEL_LENGTH = 63;
+
+export function serviceName({ id, name }: Named): string {
+  const cut = name.slice(0, NAME_LENGTH).replace(/-+$/, '');
+  const own = id
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, '')
+    .slice(-ID_LENGTH);
+  // a Service's name must begin with a letter, an endpoint's need not
+  return `${/^[a-z]/.test(cut) ? '' : 'e'}${cut}-${own}`;
+}
+
+export function revisionName(endpoint: Named, number: number): string {
+  return `${serviceName(endpoint)}-r${number}`;
+}
+
+export function revisionTag(number: number): string {
+  return `r${number}`;
+}
+
+/** A user's tag as Knative takes it; undefined where the two names are too long together, or ours. */
+export function userTag(service: string, tag: string): string | undefined {
+  if (/^r\d+$/.test(tag) || !/^[a-z]/.test(tag)) return undefined;
+  return tag.length + 1 + service.length <= LABEL_LENGTH ? tag : undefined;
+}
+
+export function endpointLabels({ id, name, project }: Pick<EndpointRoute, 'id' | 'name' | 'project'>) {
+  return { [MANAGED_BY]: 'sluice', [LABEL_PROJECT]: project, [LABEL_ENDPOINT]: name, [LABEL_ENDPOINT_ID]: id };
+}

@@ -1,0 +1,67 @@
+/** An endpoint's traffic as Knative takes it: whole percents, a tag for every revision, and the user's own tags. Pure. */
+import type { EndpointRoute } from '../../core/inference/route.js';
+import { revisionName, revisionTag, serviceName, userTag } from './names.js';
+import type { KnativeTarget } from './objects.js';
+import { onKnative } from './template.js';
+
+/**
+ * Whole numbers that add up to 100 and are each less than one away from its share, by the largest remainder; of equal
+ * remainders the earlier one.
+ */
+export function wholePercents(shares: readonly number[]): number[] {
+  const sum = shares.reduce((total, share) => total + share, 0);
+  if (sum <= 0) return shares.map(() => 0);
+  const exact = shares.map((share) => (share * 100) / sum);
+  // sums of thirds and tenths are not quite whole: 29.999999999999996 is thirty
+  const whole = exact.map((share) => Math.floor(share + 1e-9));
+  const left = 100 - whole.reduce((total, share) => total + share, 0);
+  const order = exact.map((share, at) => ({ at, rest: share - (whole[at] ?? 0) }));
+  order.sort((a, b) => b.rest - a.rest || a.at - b.at);
+  for (const { at } of order.slice(0, left)) whole[at] = (whole[at] ?? 0) + 1;
+  return whole;
+}
+
+/**
+ * The traffic of the endpoint's Service. `present`: revisions that are there; `tagged`: of these, those that may have a
+ * tag. Knative takes over no traffic at all that names a revision which is not ready, so a tag waits until it is.
+ */
+export function trafficOf(
+  endpoint: EndpointRoute,
+  { present, tagged }: { readonly present: readonly number[]; readonly tagged: ReadonlySet<number> },
+): KnativeTarget[] {
+  const service = serviceName(endpoint);
+  const there = new Set(present);
+  const served = endpoint.targets.filter(
+    ({ revision, percent }) => percent > 0 && onKnative(revision) && there.has(revision.number),
+  );
+  const percents = wholePercents(served.map(({ percent }) => percent));
+  const targets: KnativeTarget[] = served.map(({ revision }, at) => ({
+    revisionName: revisionName(endpoint, revision.number),
+    percent: percents[at] ?? 0,
+  }));
+  // Knative has no Service without traffic: until there is some, the newest that is there has it
+  const newest = [...present].sort((a, b) => b - a).find((number) => tagged.has(number)) ?? Math.max(...present);
+  if (targets.length === 0 && present.length > 0)
+    targets.push({ revisionName: revisionName(endpoint, newest), percent: 100 });
+  for (const number of [...present].sort((a, b) => a - b)) {
+    if (!tagged.has(number)) continue;
+    const named = { revisionName: revisionName(endpoint, number), percent: 0 };
+    targets.push({ ...named, tag: revisionTag(number) });
+    const own = endpoint.targets.find(({ revision }) => revision.number === number)?.tag;
+    const tag = own === undefined ? undefined : userTag(service, own);
+    if (tag !== undefined) targets.push({ ...named, tag });
+  }
+  return targets;
+}
+
+/** Whether two settings of traffic mean the same; the order and what is left out by default do not matter. */
+export function sameTraffic(a: readonly KnativeTarget[], b: readonly KnativeTarget[]): boolean {
+  const text = (targets: readonly KnativeTarget[]) =>
+    targets
+      .map(({ revisionName: name, latestRevision, percent, tag }) =>
+        [latestRevision ? '(latest)' : name, percent ?? 0, tag ?? ''].join(' '),
+      )
+      .sort()
+      .join('\n');
+  return text(a) === text(b);
+}
