@@ -66,11 +66,7 @@ export function templateOf(
       ...(Object.keys(placement.nodeSelector).length > 0 ? { nodeSelector: placement.nodeSelector } : {}),
       ...(placement.tolerations.length > 0 ? { tolerations: placement.tolerations } : {}),
       containers: [server ? serverContainer(revision, server) : runtimeContainer(revision, settings)],
-      volumes: [
-        { name: 'models', emptyDir: {} },
-        { name: 'tmp', emptyDir: {} },
-        ...(server ? [] : [tokenVolume()]),
-      ],
+      volumes: [{ name: 'models', emptyDir: {} }, { name: 'tmp', emptyDir: {} }, ...(server ? [] : [tokenVolume()])],
     },
   };
 }

@@ -22,18 +22,28 @@ export function wholePercents(shares: readonly number[]): number[] {
 }
 
 /**
- * The traffic of the endpoint's Service. `present`: revisions that are there; `tagged`: of these, those that may have a
- * tag. Knative takes over no traffic at all that names a revision which is not ready, so a tag waits until it is.
+ * The traffic of the endpoint's Service. `present`: revisions that are there; `served`: of these, those that may have
+ * their share, all where none of the shares may; `tagged`: those that may have a tag.
  */
 export function trafficOf(
   endpoint: EndpointRoute,
-  { present, tagged }: { readonly present: readonly number[]; readonly tagged: ReadonlySet<number> },
+  {
+    present,
+    served: may,
+    tagged,
+  }: {
+    readonly present: readonly number[];
+    readonly served: ReadonlySet<number>;
+    readonly tagged: ReadonlySet<number>;
+  },
 ): KnativeTarget[] {
   const service = serviceName(endpoint);
   const there = new Set(present);
-  const served = endpoint.targets.filter(
+  const shares = endpoint.targets.filter(
     ({ revision, percent }) => percent > 0 && onKnative(revision) && there.has(revision.number),
   );
+  const begun = shares.filter(({ revision }) => may.has(revision.number));
+  const served = begun.length > 0 ? begun : shares;
   const percents = wholePercents(served.map(({ percent }) => percent));
   const targets: KnativeTarget[] = served.map(({ revision }, at) => ({
     revisionName: revisionName(endpoint, revision.number),
