@@ -37,6 +37,7 @@ import { createWebhookSend } from '../workers/webhook-send.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
 import { runtimeArgs } from './engines.js';
+import { openKnative } from './knative.js';
 import { program } from './paths.js';
 
 const DATABASE_WAIT_MS = 60_000;
@@ -151,6 +152,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
     }),
     repeat('the cleaning pass', CLEAN_MS, () => clean({ db, blobs, keepMs: config.asynchronous.keepMs })),
   ];
+  const knative = config.fleet === 'knative' ? await openKnative(config, { db, databaseUrl, clock, log }) : undefined;
   log.info('worker ready', { owner, ...runner.slots.total });
 
   /** Makes a pass again and again until the worker stops; at once when the last one says that there is more to do. */
@@ -169,7 +171,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   return {
     async stop() {
       stopped.abort();
-      await Promise.all(watching);
+      await Promise.all([...watching, knative?.close()]);
       preparation.close();
       await host.close();
       holdings.close();

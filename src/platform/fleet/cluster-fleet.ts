@@ -1,0 +1,72 @@
+/**
+ * The fleet on a cluster: each revision is one address, behind which Knative runs as many pods as it takes. What is here is
+ * a gateway's part of it: how many requests are under way and wait, for how long, and what to say when that is too much.
+ */
+import type { Fleet, RevisionStatus } from '../../core/fleet.js';
+import type { Lease, LeaseWaiter, PooledReplica, Waiting } from '../../core/inference/pool.js';
+import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
+import { AppError } from '../../errors.js';
+import type { Log } from '../../log.js';
+import { ClusterRevision } from './cluster-revision.js';
+
+export interface ClusterFleetOptions {
+  readonly log: Log;
+  readonly queueLimit: number;
+}
+
+export class ClusterFleet implements Fleet {
+  private readonly revisions = new Map<string, ClusterRevision>();
+  private closed = false;
+
+  constructor(private readonly options: ClusterFleetOptions) {}
+
+  sync(endpoint: EndpointRoute): void {
+    for (const [key, known] of this.revisions) {
+      if (known.route.endpointId !== endpoint.id) continue;
+      const route = endpoint.revisions.get(known.route.number);
+      if (route) known.take(route);
+      else this.remove(key, known);
+    }
+  }
+
+  forget(endpointId: string): void {
+    for (const [key, known] of this.revisions) if (known.route.endpointId === endpointId) this.remove(key, known);
+  }
+
+  lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting {
+    return this.revision(revision).lease(waiter);
+  }
+
+  replicas(revision: RevisionRoute): readonly PooledReplica[] {
+    return this.revision(revision).ready;
+  }
+
+  /** By the revision's key. */
+  replicasOf(key: string): readonly PooledReplica[] {
+    return this.revisions.get(key)?.ready ?? [];
+  }
+
+  status(): RevisionStatus[] {
+    return [...this.revisions.values()].map((known) => known.status());
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await Promise.all([...this.revisions.values()].map((known) => known.close()));
+  }
+
+  private revision(route: RevisionRoute): ClusterRevision {
+    if (this.closed) throw new AppError('not_ready', 'the gateway is shutting down', { retryAfterSec: 1 });
+    let known = this.revisions.get(route.key);
+    if (!known) {
+      known = new ClusterRevision({ ...this.options, route });
+      this.revisions.set(route.key, known);
+    }
+    return known;
+  }
+
+  private remove(key: string, known: ClusterRevision): void {
+    this.revisions.delete(key);
+    void known.close();
+  }
+}
