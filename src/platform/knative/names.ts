@@ -1,4 +1,5 @@
-/** What an endpoint's objects on Knative are called, and the labels by which they are known as ours. */
+/** The names of an endpoint's objects on Knative, and the labels by which they are known as ours. */
+import { revisionName, serviceName } from '../../core/cluster-names.js';
 import type { EndpointRoute } from '../../core/inference/route.js';
 
 export const MANAGED_BY = 'app.kubernetes.io/managed-by';
@@ -9,29 +10,17 @@ export const LABEL_REVISION = 'sluice.dev/revision';
 /** Everything that Sluice made. */
 export const OURS = `${MANAGED_BY}=sluice`;
 
-type Named = Pick<EndpointRoute, 'id' | 'name'>;
-
-const NAME_LENGTH = 30;
-const ID_LENGTH = 8;
 /** Of a DNS label, which a tag and a Service's name make together. */
 const LABEL_LENGTH = 63;
 
-export function serviceName({ id, name }: Named): string {
-  const cut = name.slice(0, NAME_LENGTH).replace(/-+$/, '');
-  const own = id
-    .toLowerCase()
-    .replace(/[^a-z0-9]/g, '')
-    .slice(-ID_LENGTH);
-  // a Service's name must begin with a letter, an endpoint's need not
-  return `${/^[a-z]/.test(cut) ? '' : 'e'}${cut}-${own}`;
+type Named = Pick<EndpointRoute, 'id' | 'name'>;
+
+export function serviceOf({ id, name }: Named): string {
+  return serviceName(name, id);
 }
 
-export function revisionName(endpoint: Named, number: number): string {
-  return `${serviceName(endpoint)}-r${number}`;
-}
-
-export function revisionTag(number: number): string {
-  return `r${number}`;
+export function revisionOf(endpoint: Named, number: number): string {
+  return revisionName(serviceOf(endpoint), number);
 }
 
 /** A user's tag as Knative takes it; undefined where the two names are too long together, or ours. */

@@ -15,7 +15,7 @@ import type { Log } from '../../log.js';
 import type { KubernetesApi } from '../kubernetes/api.js';
 import { Actions } from './actions.js';
 import { Mirrors } from './mirrors.js';
-import { LABEL_ENDPOINT_ID, serviceName } from './names.js';
+import { LABEL_ENDPOINT_ID, serviceOf } from './names.js';
 import { type KnativeService, SERVICES } from './objects.js';
 import { type Observed, type Plan, planOf } from './plan.js';
 import { Refusals } from './refusals.js';
@@ -61,6 +61,7 @@ export class Operator {
   private readonly slots = new Slots(AT_ONCE);
   private readonly underWay = new Set<Promise<void>>();
   private readonly looking: NodeJS.Timeout;
+  private readonly stopped: Promise<unknown>;
   private known = false;
 
   constructor(private readonly options: OperatorOptions) {
@@ -69,6 +70,7 @@ export class Operator {
     this.mirrors = new Mirrors({ api, clock, log, onChange: (id) => this.enqueue(id) });
     this.actions = new Actions(api, signal, log);
     this.reporter = new Reporter(options);
+    this.stopped = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     this.looking = setInterval(() => this.lookAgain(), LOOK_AGAIN_MS);
     void this.mirrors.synced.then(() => this.lookAgain());
   }
@@ -155,7 +157,8 @@ export class Operator {
   private async reconcile(id: string): Promise<void> {
     const { settings, clock, signal } = this.options;
     // an API server that is away from the beginning: nothing is known of what is there
-    await Promise.race([this.mirrors.synced, aborted(signal)]);
+    await Promise.race([this.mirrors.synced, this.stopped]);
+    signal.throwIfAborted();
     const route = this.routes.get(id);
     if (!route && !(await this.isDeleted(id))) return;
     const observed = await this.observe(id, route);
@@ -192,7 +195,7 @@ export class Operator {
   }
 
   private async unlabelled(route: EndpointRoute): Promise<KnativeService | undefined> {
-    const name = serviceName(route);
+    const name = serviceOf(route);
     const found = await this.options.api.get<KnativeService>(SERVICES, name);
     if (!found) return undefined;
     const { labels, annotations } = found.metadata;
@@ -227,11 +230,4 @@ export class Operator {
 /** The API server, or a webhook of it, has looked at it and will not have it. */
 function isRefusal(error: unknown): error is AppError {
   return error instanceof AppError && (error.code === 'invalid' || error.code === 'forbidden');
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
 }

@@ -1,7 +1,7 @@
 /** What is to be done so that an endpoint is on Knative as it is in Sluice. Pure: what is there goes in, steps come out. */
 import { type EndpointRoute, type RevisionRoute, replicaFloor } from '../../core/inference/route.js';
 import { conditionOf } from '../kubernetes/objects.js';
-import { endpointLabels, LABEL_ENDPOINT_ID, LABEL_REVISION, revisionName, serviceName } from './names.js';
+import { endpointLabels, LABEL_ENDPOINT_ID, LABEL_REVISION, revisionOf, serviceOf } from './names.js';
 import {
   type KnativeRevision,
   type KnativeService,
@@ -126,7 +126,7 @@ function applyOf(
     creates: sameTemplate ? undefined : next?.number,
     service: {
       metadata: {
-        name: serviceName(endpoint),
+        name: serviceOf(endpoint),
         ...(service?.metadata.uid ? { uid: service.metadata.uid } : {}),
         labels,
         // labels may be lost to a hand; two marks are not lost at once
@@ -159,7 +159,7 @@ function keptTemplate(
   present: readonly number[],
 ): RevisionTemplate {
   const current = service?.spec.template;
-  if (current && present.some((number) => revisionName(endpoint, number) === current.metadata.name)) return current;
+  if (current && present.some((number) => revisionOf(endpoint, number) === current.metadata.name)) return current;
   const newest = there.get(Math.max(...present)) as KnativeRevision;
   const { name, labels, annotations } = newest.metadata;
   const own = (values: Readonly<Record<string, string>> = {}, ours: RegExp) =>
@@ -193,7 +193,7 @@ function nextTraffic(
   const ready = new Set(present.filter((number) => isReady(there.get(number))));
   const among = (named: readonly KnativeTarget[]) => {
     const names = new Set(named.map(({ revisionName: name }) => name));
-    return new Set(present.filter((number) => ready.has(number) || names.has(revisionName(endpoint, number))));
+    return new Set(present.filter((number) => ready.has(number) || names.has(revisionOf(endpoint, number))));
   };
   const served = among(now.filter(({ percent }) => (percent ?? 0) > 0));
   const lenient = trafficOf(endpoint, { present, served, tagged: among(now.filter(({ tag }) => tag !== undefined)) });

@@ -1,9 +1,11 @@
 /** How a revision fares on Knative: where it answers, how many pods it has, and what is wrong, in words. Pure. */
+
+import { revisionTag } from '../../core/cluster-names.js';
 import type { RevisionStatus } from '../../core/fleet.js';
 import type { EndpointRoute, RevisionAddress, RevisionRoute } from '../../core/inference/route.js';
 import { conditionOf, type Pod } from '../kubernetes/objects.js';
 import type { PodWords } from '../kubernetes/pod-words.js';
-import { revisionTag, serviceName } from './names.js';
+import { serviceOf } from './names.js';
 import type { KnativeRevision, KnativeService } from './objects.js';
 import { isReady } from './plan.js';
 import type { KnativeSettings } from './template.js';
@@ -95,5 +97,5 @@ function addressOf(
   const url = service.status?.traffic?.find((target) => target.tag === tag)?.url;
   if (url === undefined) return undefined;
   if (ingressUrl !== undefined) return { url: ingressUrl, host: new URL(url).host };
-  return { url: `http://${tag}-${serviceName(endpoint)}.${namespace}.svc.cluster.local`, host: undefined };
+  return { url: `http://${tag}-${serviceOf(endpoint)}.${namespace}.svc.cluster.local`, host: undefined };
 }

@@ -1,7 +1,8 @@
 /** The template of one revision: what Knative is told of its scaling, its container and its place. Pure. */
+import { RUNTIME_ACCOUNT, TOKEN_AUDIENCE } from '../../core/cluster-names.js';
 import type { RevisionRoute } from '../../core/inference/route.js';
 import type { ServerSpec } from '../../core/models/server.js';
-import { endpointLabels, LABEL_REVISION, revisionName } from './names.js';
+import { endpointLabels, LABEL_REVISION, revisionOf } from './names.js';
 import { MIN_SCALE, type RevisionTemplate } from './objects.js';
 
 /** What the installation says of its cluster. */
@@ -52,7 +53,7 @@ export function templateOf(
   const timeout = Math.min(MAX_TIMEOUT_SEC, Math.ceil(settings.predictTimeoutMs / 1000));
   return {
     metadata: {
-      name: revisionName(owner, revision.number),
+      name: revisionOf(owner, revision.number),
       labels: { ...endpointLabels(owner), [LABEL_REVISION]: String(revision.number) },
       annotations: annotationsOf(revision, floor),
     },
@@ -60,7 +61,7 @@ export function templateOf(
       containerConcurrency: scaling.concurrency,
       timeoutSeconds: timeout,
       responseStartTimeoutSeconds: timeout,
-      serviceAccountName: 'sluice-runtime',
+      serviceAccountName: RUNTIME_ACCOUNT,
       automountServiceAccountToken: false,
       enableServiceLinks: false,
       ...(Object.keys(placement.nodeSelector).length > 0 ? { nodeSelector: placement.nodeSelector } : {}),
@@ -138,6 +139,6 @@ function resourcesOf({ placement: { cpus, memoryMb, gpus } }: RevisionRoute): ob
 }
 
 function tokenVolume(): object {
-  const serviceAccountToken = { audience: 'sluice', expirationSeconds: TOKEN_SEC, path: 'token' };
+  const serviceAccountToken = { audience: TOKEN_AUDIENCE, expirationSeconds: TOKEN_SEC, path: 'token' };
   return { name: 'token', projected: { sources: [{ serviceAccountToken }] } };
 }

@@ -1,6 +1,8 @@
 /** An endpoint's traffic as Knative takes it: whole percents, a tag for every revision, and the user's own tags. Pure. */
+
+import { revisionTag } from '../../core/cluster-names.js';
 import type { EndpointRoute } from '../../core/inference/route.js';
-import { revisionName, revisionTag, serviceName, userTag } from './names.js';
+import { revisionOf, serviceOf, userTag } from './names.js';
 import type { KnativeTarget } from './objects.js';
 import { onKnative } from './template.js';
 
@@ -37,7 +39,7 @@ export function trafficOf(
     readonly tagged: ReadonlySet<number>;
   },
 ): KnativeTarget[] {
-  const service = serviceName(endpoint);
+  const service = serviceOf(endpoint);
   const there = new Set(present);
   const shares = endpoint.targets.filter(
     ({ revision, percent }) => percent > 0 && onKnative(revision) && there.has(revision.number),
@@ -46,16 +48,16 @@ export function trafficOf(
   const served = begun.length > 0 ? begun : shares;
   const percents = wholePercents(served.map(({ percent }) => percent));
   const targets: KnativeTarget[] = served.map(({ revision }, at) => ({
-    revisionName: revisionName(endpoint, revision.number),
+    revisionName: revisionOf(endpoint, revision.number),
     percent: percents[at] ?? 0,
   }));
   // Knative has no Service without traffic: until there is some, the newest that is there has it
   const newest = [...present].sort((a, b) => b - a).find((number) => tagged.has(number)) ?? Math.max(...present);
   if (targets.length === 0 && present.length > 0)
-    targets.push({ revisionName: revisionName(endpoint, newest), percent: 100 });
+    targets.push({ revisionName: revisionOf(endpoint, newest), percent: 100 });
   for (const number of [...present].sort((a, b) => a - b)) {
     if (!tagged.has(number)) continue;
-    const named = { revisionName: revisionName(endpoint, number), percent: 0 };
+    const named = { revisionName: revisionOf(endpoint, number), percent: 0 };
     targets.push({ ...named, tag: revisionTag(number) });
     const own = endpoint.targets.find(({ revision }) => revision.number === number)?.tag;
     const tag = own === undefined ? undefined : userTag(service, own);
