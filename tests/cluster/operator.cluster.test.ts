@@ -1,4 +1,7 @@
 /** The operator against a real Kubernetes with Knative: SLUICE_TEST_KUBECONFIG says where one is. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serviceName } from '../../src/core/cluster-names.js';
 import { deleteEndpoint, keepWarm, setSuspended } from '../../src/core/endpoints/store.js';
@@ -13,9 +16,10 @@ import {
 } from '../../src/platform/knative/objects.js';
 import { PODS, type Pod } from '../../src/platform/kubernetes/objects.js';
 import { eventually } from '../support/children.js';
-import { bringServerImage, NO_CLUSTER, SERVER_IMAGE } from '../support/knative.js';
+import { apiServer, bringServerImage, kubeconfigThrough, NO_CLUSTER, SERVER_IMAGE } from '../support/knative.js';
 import { type KnativeBench, openKnativeBench } from '../support/knative-bench.js';
 import { predictionOf } from '../support/predictions.js';
+import { openTcpGate } from '../support/tcp-gate.js';
 
 const LONG = 60_000;
 
@@ -180,5 +184,60 @@ describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => 
       async () => (await pods()).every(({ metadata }) => metadata.deletionTimestamp !== undefined),
       LONG,
     );
+  });
+
+  it('go on while the API server is away, and are what they should be when it is back', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-kubeconfig-'));
+    const { hostname, port } = apiServer();
+    const gate = await openTcpGate(hostname, Number(port));
+    try {
+      await operator.close();
+      operator = await bench.operator({ KUBECONFIG: kubeconfigThrough(gate.port, folder) });
+      await bench.endpoint('away');
+      await addressed('away', 1);
+      gate.shut();
+      await bench.revise('away');
+      await problem('away', 2, /the Kubernetes API does not answer/);
+      expect(bench.revision('away', 1).address).toBeDefined();
+      expect(bench.revision('away', 1).problem).toBeUndefined();
+      expect(await ask('away', 1)).toBe(`${service('away')}-r1`);
+      // while nobody looks
+      await bench.namespace.api.patch(SERVICES, service('away'), {
+        spec: { traffic: [{ latestRevision: true, percent: 100 }] },
+      });
+      gate.open();
+      await addressed('away', 2);
+      expect(await ask('away', 2)).toBe(`${service('away')}-r2`);
+      await eventually(async () => (await shares('away')).join() === 'r1 #r1,r1 100,r2 #r2', LONG);
+    } finally {
+      gate.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('keep only so many revisions, and those that are asked for', async () => {
+    await operator.close();
+    operator = await bench.operator({ SLUICE_KNATIVE_KEEP_REVISIONS: '1' });
+    await bench.revise('away');
+    await addressed('away', 3);
+    await eventually(async () => (await readRevision('away', 2)) === undefined, LONG);
+    await eventually(() => bench.revision('away', 2).address === undefined, LONG);
+    expect(await shares('away')).toEqual(['r1 #r1', 'r1 100', 'r3 #r3']);
+    expect(await ask('away', 1)).toBe(`${service('away')}-r1`);
+  });
+
+  it('are led by one worker, and by another at once when that one goes', async () => {
+    const second = await bench.operator();
+    const reporters = async () =>
+      new Set((await bench.db.selectFrom('revision_status').select('gateway').execute()).map(({ gateway }) => gateway));
+    await bench.revise('away');
+    await addressed('away', 4);
+    expect((await reporters()).size).toBe(1);
+    const [before] = await reporters();
+    await operator.close();
+    operator = second;
+    await bench.revise('away');
+    await addressed('away', 5);
+    expect((await reporters()).has(before ?? '')).toBe(false);
   });
 });

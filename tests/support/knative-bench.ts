@@ -44,12 +44,13 @@ const SMALL = { cpus: 0.1, memoryMb: 96 };
 export async function openKnativeBench(
   prefix: string,
   env: Readonly<Record<string, string>> = {},
+  queueLimit = 1000,
 ): Promise<KnativeBench> {
   const log = process.env.SLUICE_TEST_LOG ? createLog({ level: 'debug', format: 'text' }) : quietLog;
   const [namespace, databaseUrl] = await Promise.all([openNamespace(prefix), freshDatabase()]);
   const { db, close: closeDatabase } = openDatabase(databaseUrl, log);
   await migrate(db);
-  const fleet = new ClusterFleet({ log, queueLimit: 1000 });
+  const fleet = new ClusterFleet({ log, queueLimit });
   const routing = new RoutingTable((id, route) => {
     if (route && !route.suspended) fleet.sync(route);
     else fleet.forget(id);

@@ -1,6 +1,6 @@
 /** Knative as SLUICE_TEST_KUBECONFIG leads to it: a namespace of its own, and an image of a small model server. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,4 +84,17 @@ export async function bringServerImage(): Promise<void> {
 function librariesOf(program: string): string[] {
   const lines = execFileSync('ldd', [program], { encoding: 'utf8' });
   return [...lines.matchAll(/(\/[^ ]+) \(/g)].flatMap(([, path]) => (path && existsSync(path) ? [path] : []));
+}
+
+/** Where the API server is. */
+export function apiServer(): URL {
+  return new URL(/server: (\S+)/.exec(readFileSync(KUBECONFIG ?? '', 'utf8'))?.[1] ?? '');
+}
+
+/** A kubeconfig that leads to the same API server by a port of this machine. */
+export function kubeconfigThrough(port: number, folder: string): string {
+  const path = join(folder, 'kubeconfig');
+  const server = `https://${apiServer().hostname}:${port}`;
+  writeFileSync(path, readFileSync(KUBECONFIG ?? '', 'utf8').replace(/server: \S+/, `server: ${server}`));
+  return path;
 }

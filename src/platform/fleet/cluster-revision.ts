@@ -1,6 +1,6 @@
 /** One revision on a cluster, as a gateway sees it: an address, so many requests at once, and a bounded queue before it. */
 import type { RevisionStatus } from '../../core/fleet.js';
-import { Admission } from '../../core/inference/admission.js';
+import { Admission, type Answered } from '../../core/inference/admission.js';
 import {
   type Lease,
   type LeaseWaiter,
@@ -37,6 +37,8 @@ export class ClusterRevision {
   private readonly admission: Admission;
   private door: Door | undefined;
   private serial = 0;
+  /** When the first answer came since there was nothing under way; who came before may have waited for a cold start. */
+  private warmSince = Number.POSITIVE_INFINITY;
 
   constructor(private readonly options: ClusterRevisionOptions) {
     const { route, queueLimit } = options;
@@ -47,7 +49,7 @@ export class ClusterRevision {
       queueLimit,
       queueTimeoutMs: scaling.queueTimeoutSec * 1000,
       onDemand: () => {},
-      onAnswer: (answered) => this.admission.answered(performance.now(), answered),
+      onAnswer: (answered) => this.answered(answered),
       explain: () => `revision ${route.number} took no request within ${scaling.queueTimeoutSec} s${this.why()}`,
     });
     this.take(route);
@@ -69,6 +71,7 @@ export class ClusterRevision {
   }
 
   lease(waiter: LeaseWaiter): Lease | Waiting {
+    if (this.pool.inFlight === 0) this.warmSince = Number.POSITIVE_INFINITY;
     const { maxReplicas, maxQueueDelayMs } = this.route.scaling;
     if (this.door && !this.admission.admits(this.pool.inFlight)) {
       const message = `revision ${this.route.number} has as much under way as its ${maxReplicas} replicas can take, and requests stand in a queue for more than ${maxQueueDelayMs} ms`;
@@ -101,6 +104,12 @@ export class ClusterRevision {
     const { door } = this;
     this.door = undefined;
     if (door) await this.leave(door);
+  }
+
+  private answered(answered: Answered): void {
+    const now = performance.now();
+    this.warmSince = Math.min(this.warmSince, now);
+    if (answered.arrivedMs >= this.warmSince) this.admission.answered(now, answered);
   }
 
   private open(address: RevisionAddress): Door {

@@ -3,17 +3,21 @@
  * every error in a header; others answer errors in JSON, mostly; Knative's parts and its ingresses answer plain text.
  */
 import type { Call, Exchange, Forward, ReplyHandler, ReplyHead } from '../../core/inference/forward.js';
-import { AppError, ERROR_CODE_HEADER } from '../../errors.js';
+import { AppError, asAppError, ERROR_CODE_HEADER } from '../../errors.js';
 
 /** Whose model server is behind the way: our own, or somebody else's. */
 export type Behind = 'runtime' | 'server';
 
 /** Of an answer's text, in a message. */
 const SHOWN = 200;
+/** How long what nobody was asked is asked again: an ingress learns of a revision a moment after everybody else. */
+const PATIENCE_MS = 10_000;
+const FIRST_WAIT_MS = 50;
+const MAX_WAIT_MS = 500;
 
 /** The way to a model server, on which what stands in between answers with errors instead of replies. */
 export function pastIngress(forward: Forward, behind: Behind): Forward {
-  return (call, handler) => new Watched(handler).start(forward, call, behind);
+  return (call, handler) => new Watched({ forward, call, behind }, handler).start();
 }
 
 /** What stands in between, if it was that which answered, meant; undefined: it is the model server's own answer. */
@@ -35,10 +39,10 @@ export function ingressError(
     case 502:
       return new AppError('upstream_failed', words, { details });
     case 503:
-      // queue-proxy and activator refuse who would be one too many; everything else may be better at once
-      return /queue full/i.test(said)
-        ? new AppError('overloaded', words, { details, retryAfterSec: 1 })
-        : new AppError('upstream_failed', words, { details });
+      // queue-proxy and activator refuse who would be one too many
+      if (/queue full/i.test(said)) return new AppError('overloaded', words, { details, retryAfterSec: 1 });
+      if (/no healthy upstream/i.test(said)) return new AppError('not_ready', words, { details, retryAfterSec: 1 });
+      return new AppError('upstream_failed', words, { details });
     case 504:
       return new AppError('timeout', words, { details });
     default:
@@ -55,43 +59,58 @@ function isOwn(status: number, headers: Readonly<Record<string, string>>): boole
 }
 
 class Watched implements ReplyHandler, Exchange {
+  private readonly until: number;
   private exchange: Exchange | undefined;
-  private behind: Behind = 'runtime';
+  private timer: NodeJS.Timeout | undefined;
+  private tries = 0;
   private over = false;
 
-  constructor(private readonly handler: ReplyHandler) {}
+  constructor(
+    private readonly way: { readonly forward: Forward; readonly call: Call; readonly behind: Behind },
+    private readonly handler: ReplyHandler,
+  ) {
+    this.until = performance.now() + Math.min(PATIENCE_MS, way.call.timeoutMs ?? PATIENCE_MS);
+  }
 
-  start(forward: Forward, call: Call, behind: Behind): Exchange {
-    this.behind = behind;
+  start(): this {
+    const { forward, call } = this.way;
     this.exchange = forward(call, this);
     return this;
   }
 
   onReply(head: ReplyHead, body: Buffer): void {
     const text = head.status < 400 ? '' : body.toString('utf8', 0, 2 * SHOWN);
-    const error = ingressError(head, text, this.behind);
+    const error = ingressError(head, text, this.way.behind);
     if (!error) {
       this.handler.onReply(head, body);
       return;
     }
-    this.over = true;
     if (head.more) this.exchange?.cancel();
-    this.handler.onError(error);
+    this.exchange = undefined;
+    const waitMs = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** this.tries++);
+    const late = performance.now() + waitMs > this.until;
+    if (error.code === 'not_ready' && !late && !this.way.call.rest) this.timer = setTimeout(() => this.again(), waitMs);
+    // who asks again asks at once, which is too soon for what just went away
+    else this.timer = setTimeout(() => this.onError(error), error.code === 'upstream_failed' ? waitMs : 0);
   }
 
   onData(chunk: Buffer): void {
-    if (!this.over) this.handler.onData(chunk);
+    this.handler.onData(chunk);
   }
 
   onEnd(): void {
-    if (!this.over) this.handler.onEnd();
+    this.handler.onEnd();
   }
 
   onError(error: AppError): void {
-    if (!this.over) this.handler.onError(error);
+    if (this.over) return;
+    this.over = true;
+    this.handler.onError(error);
   }
 
   cancel(): void {
+    this.over = true;
+    clearTimeout(this.timer);
     this.exchange?.cancel();
   }
 
@@ -101,5 +120,13 @@ class Watched implements ReplyHandler, Exchange {
 
   resume(): void {
     this.exchange?.resume();
+  }
+
+  private again(): void {
+    try {
+      this.start();
+    } catch (error) {
+      this.onError(asAppError(error));
+    }
   }
 }
