@@ -177,12 +177,6 @@ function checkCluster(set: z.infer<typeof settingsSchema>): void {
     ...(jobs ? (['SLUICE_JOB_IMAGE'] as const) : []),
     ...(knative || jobs ? (['SLUICE_PODS_URL'] as const) : []),
   ];
-  if (knative && set.SLUICE_GATEWAY_PROCESSES > 1) {
-    throw new AppError(
-      'invalid',
-      `SLUICE_GATEWAY_PROCESSES=${set.SLUICE_GATEWAY_PROCESSES} with SLUICE_FLEET=knative: it must be 1, as many gateways as pods are what scales there`,
-    );
-  }
   const missing = needed.filter((key) => set[key] === undefined);
   if (missing.length === 0) return;
   const why = knative ? 'SLUICE_FLEET=knative' : 'SLUICE_JOBS=kubernetes';

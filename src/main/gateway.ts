@@ -32,7 +32,6 @@ import { openRedisCache } from '../platform/response-cache/redis-cache.js';
 import { Announcement, reachable } from './announcement.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
-import { openClusterFleet } from './cluster.js';
 import { follow } from './follow.js';
 import { type LocalFleetOptions, openLocalFleet } from './local-fleet.js';
 import { openModelServers } from './model-servers.js';
@@ -63,9 +62,7 @@ export interface GatewayFleet {
 export async function startGateway(
   config: Config,
   log: Log,
-  openFleet: (options: LocalFleetOptions) => GatewayFleet = config.fleet === 'knative'
-    ? openClusterFleet
-    : openLocalFleet,
+  openFleet: (options: LocalFleetOptions) => GatewayFleet = openLocalFleet,
 ): Promise<Gateway> {
   const databaseUrl = requireDatabase(config);
   const clock = systemClock;

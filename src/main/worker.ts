@@ -32,8 +32,8 @@ import { cleanEnded, createTrainingRun } from '../workers/training-run.js';
 import { createWebhookSend } from '../workers/webhook-send.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
-import { openCluster, startOperator } from './cluster.js';
 import { runtimeArgs } from './engines.js';
+import { openKnative } from './knative.js';
 import { program } from './paths.js';
 import { openTraining } from './training.js';
 
@@ -96,8 +96,6 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   const cleanJobs = async () => cleanEnded({ db, runner }, await runner.leftovers());
   await cleanJobs().catch((error) => log.warn('what ended jobs left was not cleaned', { error: messageOf(error) }));
 
-  const cluster = config.fleet === 'knative' ? await openCluster(config) : undefined;
-  const operator = cluster && (await startOperator({ config, databaseUrl, api: cluster, db, clock, log }));
   const { enqueue } = queue;
   const deps = { db, blobs, sandbox, enqueue, clock, log, owner };
   const keys = new WorkerKeys(db, owner, clock);
@@ -138,6 +136,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
       return false;
     }),
   ];
+  const knative = config.fleet === 'knative' ? await openKnative(config, { db, databaseUrl, clock, log }) : undefined;
   log.info('worker ready', { owner, ...jobs.facts });
 
   /** Makes a pass again and again until the worker stops; at once when the last one says that there is more to do. */
@@ -156,9 +155,7 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   return {
     async stop() {
       stopped.abort();
-      await Promise.all(watching);
-      await operator?.close();
-      await cluster?.close();
+      await Promise.all([...watching, knative?.close()]);
       preparation.close();
       await host.close();
       holdings.close();

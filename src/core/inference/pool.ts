@@ -16,6 +16,8 @@ export type ReplicaAddress =
       /** The name to ask for, where `url` is an ingress that many share. */
       readonly host?: string | undefined;
       readonly maxConnections: number;
+      /** Of an address behind a cluster's ingress: whether our own model server is there, or somebody else's. */
+      readonly ingress?: 'runtime' | 'server' | undefined;
     };
 
 export interface PooledReplica {

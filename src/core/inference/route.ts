@@ -69,6 +69,12 @@ export interface EndpointRoute {
   readonly revisions: ReadonlyMap<number, RevisionRoute>;
 }
 
+/** Replicas that a revision keeps whatever the load: its settings' while it has traffic, one while it is kept warm. */
+export function replicaFloor({ targets }: EndpointRoute, revision: RevisionRoute, nowMs: number): number {
+  const served = targets.some(({ revision: { number }, percent }) => number === revision.number && percent > 0);
+  return Math.max(served ? revision.scaling.minReplicas : 0, revision.warmUntilMs > nowMs ? 1 : 0);
+}
+
 export interface RouteRequest {
   /** A revision number from the path or the header. */
   readonly pin?: string | undefined;

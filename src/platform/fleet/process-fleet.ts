@@ -3,7 +3,7 @@ import type { Clock } from '../../clock.js';
 import type { Fleet, RevisionStatus } from '../../core/fleet.js';
 import { loadOptions } from '../../core/inference/load-options.js';
 import type { Lease, LeaseWaiter, PooledReplica, Waiting } from '../../core/inference/pool.js';
-import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
+import { type EndpointRoute, type RevisionRoute, replicaFloor } from '../../core/inference/route.js';
 import { DECISION_INTERVAL_SEC } from '../../core/scaling/decide.js';
 import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
@@ -41,9 +41,7 @@ export class ProcessFleet implements Fleet {
         this.remove(key, managed);
     }
     for (const route of endpoint.revisions.values()) {
-      const served = endpoint.targets.some((target) => target.revision.number === route.number && target.percent > 0);
-      const floor = (nowMs: number) =>
-        Math.max(served ? route.scaling.minReplicas : 0, route.warmUntilMs > nowMs ? 1 : 0);
+      const floor = (nowMs: number) => replicaFloor(endpoint, route, nowMs);
       this.floors.set(route.key, floor);
       const managed = this.revisions.get(route.key);
       if (managed) managed.route = route;

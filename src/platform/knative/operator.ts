@@ -1,245 +1,233 @@
 /**
- * Keeps Knative as the endpoints want it: one Service each, one Revision a revision, traffic and floors; and says where the
- * revisions answer. Level-triggered: every look compares what is wanted with what is there, so that nothing depends on
- * having seen a change. Only the leader runs one.
+ * Keeps the endpoints on Knative as they are in Sluice: looks at what is there, plans, acts, and reports where each
+ * revision answers. Level-triggered: any change of either side, and every few seconds without one, looks at the whole
+ * endpoint again, so that it does not matter what was missed or who changed it.
  */
+import type { RawBuilder } from 'kysely';
 import type { Clock } from '../../clock.js';
-import { revisionName, serviceName } from '../../core/cluster-names.js';
-import { type AddressReport, wasDeleted, writeAddresses } from '../../core/endpoints/address-store.js';
+import { Slots } from '../../core/batch/slots.js';
+import { whatBecameOf } from '../../core/endpoints/address-store.js';
 import type { RevisionStatus } from '../../core/fleet.js';
-import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
+import type { EndpointRoute } from '../../core/inference/route.js';
 import type { Db } from '../../core/schema.js';
-import { messageOf } from '../../errors.js';
+import { AppError, asAppError, messageOf } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { KubernetesApi } from '../kubernetes/api.js';
-import { Mirror } from '../kubernetes/mirror.js';
-import { type KubeObject, PODS, type Pod } from '../kubernetes/objects.js';
-import { decide, floorOf, type Settings } from './decide.js';
-import {
-  AUTOSCALERS,
-  type KnativeRevision,
-  type KnativeService,
-  LABELS,
-  MIN_SCALE,
-  OURS,
-  REVISIONS,
-  SERVICES,
-} from './kinds.js';
-import { LastWords } from './last-words.js';
-import { addressOf, lookAtRevision, type Observed } from './observe.js';
-import { whyNotHere } from './template.js';
+import { Actions } from './actions.js';
+import { Mirrors } from './mirrors.js';
+import { LABEL_ENDPOINT_ID, serviceOf } from './names.js';
+import { type KnativeService, SERVICES } from './objects.js';
+import { type Observed, type Plan, planOf } from './plan.js';
+import { Refusals } from './refusals.js';
+import { Reporter } from './reporter.js';
+import type { KnativeSettings } from './template.js';
 
 export interface OperatorOptions {
   readonly api: KubernetesApi;
   readonly db: Db;
-  readonly settings: Settings;
-  readonly ingressUrl: string | undefined;
-  /** The endpoints as the routing has them. */
-  endpoints(): Iterable<EndpointRoute>;
-  onStatus(status: RevisionStatus): void;
+  readonly settings: KnativeSettings;
+  /** Aborted when this operator must not write any more. */
+  readonly signal: AbortSignal;
+  /** The same, as the database knows it. */
+  readonly holds: RawBuilder<boolean>;
   readonly clock: Clock;
   readonly log: Log;
+  onStatus(status: RevisionStatus): void;
 }
 
-/** Changes of this long are looked at together. */
-const GATHER_MS = 50;
-/** Without a change all is looked at this often: warmth ends with time alone. */
-const LOOK_MS = 2000;
+/** What comes within this is looked at together. */
+const GATHER_MS = 20;
+const LOOK_AGAIN_MS = 5000;
 const FIRST_BACKOFF_MS = 500;
 const MAX_BACKOFF_MS = 30_000;
+/** Endpoints looked at, at the same time. */
+const AT_ONCE = 8;
 
-/** What is remembered of an endpoint between looks. */
-interface Memory {
-  /** The Service that was applied last, and the generation that it had then. */
-  applied: string;
-  generation: number | undefined;
+interface Work {
+  running: boolean;
+  again: boolean;
   failures: number;
   notBefore: number;
-  refusal: string;
+  timer: NodeJS.Timeout | undefined;
 }
 
 export class Operator {
-  private readonly services: Mirror<KnativeService>;
-  private readonly revisions: Mirror<KnativeRevision>;
-  private readonly scalers: Mirror<KubeObject>;
-  private readonly pods: Mirror<Pod>;
-  private readonly memories = new Map<string, Memory>();
-  private readonly reported = new Map<string, string>();
-  private readonly words: LastWords;
-  private wake: () => void = () => {};
+  private readonly routes = new Map<string, EndpointRoute>();
+  private readonly work = new Map<string, Work>();
+  private readonly refusals: Refusals;
+  private readonly mirrors: Mirrors;
+  private readonly actions: Actions;
+  private readonly reporter: Reporter;
+  private readonly slots = new Slots(AT_ONCE);
+  private readonly underWay = new Set<Promise<void>>();
+  private readonly looking: NodeJS.Timeout;
+  private readonly stopped: Promise<unknown>;
+  private known = false;
 
-  constructor(
-    private readonly options: OperatorOptions,
-    private readonly signal: AbortSignal,
-  ) {
-    const { api, clock, log } = options;
-    const onChange = () => this.wake();
-    const common = { api, selection: OURS, clock, log, onChange };
-    this.services = new Mirror({ ...common, kind: SERVICES });
-    this.revisions = new Mirror({ ...common, kind: REVISIONS });
-    this.scalers = new Mirror({ ...common, kind: AUTOSCALERS });
-    this.pods = new Mirror({ ...common, kind: PODS });
-    this.words = new LastWords(api, onChange);
+  constructor(private readonly options: OperatorOptions) {
+    const { api, clock, log, signal } = options;
+    this.refusals = new Refusals(clock);
+    this.mirrors = new Mirrors({ api, clock, log, onChange: (id) => this.enqueue(id) });
+    this.actions = new Actions(api, signal, log);
+    this.reporter = new Reporter(options);
+    this.stopped = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    this.looking = setInterval(() => this.lookAgain(), LOOK_AGAIN_MS);
+    void this.mirrors.synced.then(() => this.lookAgain());
   }
 
-  /** Runs until the signal aborts. */
-  async run(): Promise<void> {
-    const { clock } = this.options;
-    const mirrors = [this.services, this.revisions, this.scalers, this.pods];
-    const aborted = new Promise<void>((resolve) => this.signal.addEventListener('abort', () => resolve()));
+  /** Takes an endpoint's present route over; undefined: it is gone. */
+  sync(endpointId: string, route: EndpointRoute | undefined): void {
+    if (route) this.routes.set(endpointId, route);
+    else this.routes.delete(endpointId);
+    this.enqueue(endpointId);
+  }
+
+  /** From now on an endpoint without a route is one that is gone. */
+  allKnown(): void {
+    this.known = true;
+    this.lookAgain();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.looking);
+    for (const { timer } of this.work.values()) clearTimeout(timer);
+    await Promise.all([this.mirrors.close(), ...this.underWay]);
+  }
+
+  private lookAgain(): void {
+    for (const id of this.routes.keys()) this.enqueue(id);
+    for (const id of this.mirrors.endpoints()) if (!this.routes.has(id)) this.enqueue(id);
+  }
+
+  private enqueue(id: string): void {
+    const { clock, signal } = this.options;
+    if (signal.aborted) return;
+    let work = this.work.get(id);
+    if (!work) {
+      work = { running: false, again: false, failures: 0, notBefore: 0, timer: undefined };
+      this.work.set(id, work);
+    }
+    if (work.running) work.again = true;
+    else if (!work.timer) {
+      const waitMs = Math.max(GATHER_MS, work.notBefore - clock.now());
+      work.timer = setTimeout(() => this.start(id), waitMs);
+    }
+  }
+
+  private start(id: string): void {
+    const work = this.work.get(id);
+    if (!work || this.options.signal.aborted) return;
+    work.timer = undefined;
+    work.running = true;
+    work.again = false;
+    const turn = this.turn(id, work).finally(() => {
+      this.underWay.delete(turn);
+      work.running = false;
+      if (work.again || work.failures > 0) this.enqueue(id);
+      else if (!this.routes.has(id)) this.work.delete(id);
+    });
+    this.underWay.add(turn);
+  }
+
+  private async turn(id: string, work: Work): Promise<void> {
+    const { clock, log, signal } = this.options;
+    let release: (() => void) | undefined;
     try {
-      await Promise.race([Promise.all(mirrors.map(({ synced }) => synced)), aborted]);
-      while (!this.signal.aborted) {
-        const changed = new AbortController();
-        this.wake = () => changed.abort();
-        await this.lookAtAll();
-        await clock.sleep(LOOK_MS, AbortSignal.any([this.signal, changed.signal])).catch(() => {});
-        await clock.sleep(GATHER_MS, this.signal).catch(() => {});
-      }
+      release = await this.slots.take(signal);
+      await this.reconcile(id);
+      work.failures = 0;
+      work.notBefore = 0;
+    } catch (error) {
+      if (signal.aborted) return;
+      const waitMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** work.failures++) * (0.5 + Math.random() / 2);
+      work.notBefore = clock.now() + waitMs;
+      const endpoint = this.routes.get(id)?.name ?? id;
+      log.warn('an endpoint could not be brought to Knative; it is tried again', {
+        endpoint,
+        error: messageOf(error),
+        waitMs: Math.round(waitMs),
+      });
+      const route = this.routes.get(id);
+      if (route) await this.reporter.trouble(route, asAppError(error)).catch(() => {});
     } finally {
-      await Promise.all(mirrors.map((mirror) => mirror.close()));
+      release?.();
     }
   }
 
-  private async lookAtAll(): Promise<void> {
-    const seen = new Set<string>();
-    for (const endpoint of this.options.endpoints()) {
-      if (this.signal.aborted) return;
-      seen.add(endpoint.id);
-      if (endpoint.suspended) await this.remove(endpoint.id);
-      else await this.keep(endpoint);
+  private async reconcile(id: string): Promise<void> {
+    const { settings, clock, signal } = this.options;
+    // an API server that is away from the beginning: nothing is known of what is there
+    await Promise.race([this.mirrors.synced, this.stopped]);
+    signal.throwIfAborted();
+    const route = this.routes.get(id);
+    if (!route && !(await this.isDeleted(id))) return;
+    const observed = await this.observe(id, route);
+    const refused = this.refusals.of(id);
+    const plan = planOf(route, observed, settings, { nowMs: clock.now(), refused: new Set(refused.keys()) });
+    let trouble: unknown;
+    try {
+      await this.act(id, plan);
+    } catch (error) {
+      trouble = error;
     }
-    const strangers = new Set<string>();
-    for (const { metadata } of this.services.all()) {
-      const id = metadata.labels?.[LABELS.endpointId];
-      if (id !== undefined && !seen.has(id)) strangers.add(id);
+    if (route) {
+      const pods = this.mirrors.podsOf(id);
+      await this.reporter.report(route, { ...observed, pods, refused: this.refusals.of(id) });
     }
-    for (const id of strangers) {
-      if (this.signal.aborted) return;
-      // an endpoint may be newer than what the routing has heard of
-      if (await wasDeleted(this.options.db, id).catch(() => false)) await this.remove(id);
-    }
-    for (const id of this.memories.keys()) if (!seen.has(id)) this.memories.delete(id);
+    if (trouble !== undefined) throw trouble;
   }
 
-  private async keep(endpoint: EndpointRoute): Promise<void> {
-    const { clock, log } = this.options;
-    const memory = this.memoryOf(endpoint.id);
-    if (memory.notBefore <= clock.now()) {
-      try {
-        await this.act(endpoint, memory);
-        memory.failures = 0;
-      } catch (error) {
-        memory.refusal = messageOf(error);
-        memory.notBefore = clock.now() + Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** memory.failures++);
-        log.warn('Knative is not as an endpoint wants it', { endpoint: endpoint.name, error: memory.refusal });
-      }
-    }
-    await this.report(endpoint, memory).catch((error) =>
-      log.warn('cannot write where revisions answer', { endpoint: endpoint.name, error: messageOf(error) }),
+  /** Only what the database says was deleted: what it never knew is another installation's, or a mistake. */
+  private async isDeleted(id: string): Promise<boolean> {
+    if (!this.known) return false;
+    return (await whatBecameOf(this.options.db, id)) === 'deleted';
+  }
+
+  private async observe(id: string, route: EndpointRoute | undefined): Promise<Observed> {
+    let service = this.mirrors.service(id);
+    // it may be there without its labels, or be somebody else's
+    if (!service && route) service = await this.unlabelled(route);
+    return {
+      service,
+      revisions: this.mirrors.revisionsOf(id),
+      autoscaler: (name) => this.mirrors.autoscaler(name),
+    };
+  }
+
+  private async unlabelled(route: EndpointRoute): Promise<KnativeService | undefined> {
+    const name = serviceOf(route);
+    const found = await this.options.api.get<KnativeService>(SERVICES, name);
+    if (!found) return undefined;
+    const { labels, annotations } = found.metadata;
+    const ours = labels?.[LABEL_ENDPOINT_ID] === route.id || annotations?.[LABEL_ENDPOINT_ID] === route.id;
+    if (ours) return found;
+    throw new AppError(
+      'conflict',
+      `there is a Knative Service "${name}" that Sluice did not make; it is left alone: delete or rename it`,
+      { details: { service: name } },
     );
   }
 
-  private async act(endpoint: EndpointRoute, memory: Memory): Promise<void> {
-    const { api, settings, clock } = this.options;
-    const mirrored = this.presentOf(endpoint);
-    // what is not ours the mirror does not show, and an apply would take it over
-    const service =
-      mirrored.service ?? (await api.get<KnativeService>(SERVICES, serviceName(endpoint.name, endpoint.id)));
-    const present = { ...mirrored, service };
-    const decision = decide(endpoint, present, settings, clock.now());
-    if (decision.foreign) {
-      throw new Error(
-        `there is a Knative Service "${decision.service}" that Sluice did not make: remove it, or give the endpoint another name`,
-      );
-    }
-    const { wanted } = decision;
-    if (wanted) {
-      const text = JSON.stringify(wanted);
-      const generation = present.service?.metadata.generation;
-      // the mirror may be behind our own last change; only another's makes it differ for long
-      const stands = text === memory.applied && generation !== undefined && generation <= (memory.generation ?? 0);
-      if (!stands) {
-        const applied = await api.apply<KnativeService>(SERVICES, wanted);
-        memory.applied = text;
-        memory.generation = applied.metadata.generation;
+  private async act(id: string, plan: Plan): Promise<void> {
+    const { apply } = plan;
+    if (plan.removeService) await this.actions.removeService(plan.removeService);
+    if (apply) {
+      try {
+        await this.actions.apply(apply.service);
+        if (apply.creates !== undefined) this.refusals.forget(id, apply.creates);
+      } catch (error) {
+        if (apply.creates === undefined || !isRefusal(error)) throw error;
+        this.refusals.note(id, apply.creates, error);
+        // the others do not wait for it
+        this.enqueue(id);
       }
     }
-    memory.refusal = '';
-    for (const name of decision.superfluous) {
-      const { uid } = present.revision(name)?.metadata ?? {};
-      if (!this.signal.aborted && uid !== undefined) await api.delete(REVISIONS, name, { uid });
-    }
-    for (const route of endpoint.revisions.values()) await this.setFloor(endpoint, route, decision.service);
+    for (const revision of plan.removeRevisions) await this.actions.removeRevision(revision);
+    for (const floor of plan.floors) await this.actions.setFloor(floor);
   }
+}
 
-  /** On the autoscaler itself: the same annotation on a Revision would replace its pods. */
-  private async setFloor(endpoint: EndpointRoute, route: RevisionRoute, service: string): Promise<void> {
-    const name = revisionName(service, route.number);
-    const scaler = this.scalers.get(name);
-    if (!scaler || this.signal.aborted) return;
-    const floor = floorOf(endpoint, route, this.options.clock.now());
-    if (Number(scaler.metadata.annotations?.[MIN_SCALE] ?? '0') === floor) return;
-    await this.options.api.patch(AUTOSCALERS, name, { metadata: { annotations: { [MIN_SCALE]: String(floor) } } });
-  }
-
-  private async remove(endpointId: string): Promise<void> {
-    for (const { metadata } of this.services.all()) {
-      if (metadata.labels?.[LABELS.endpointId] !== endpointId || metadata.deletionTimestamp !== undefined) continue;
-      if (this.signal.aborted || metadata.uid === undefined) return;
-      await this.options.api
-        .delete(SERVICES, metadata.name, { uid: metadata.uid })
-        .catch((error) =>
-          this.options.log.warn('cannot delete a Knative Service', { name: metadata.name, error: messageOf(error) }),
-        );
-    }
-    this.memories.delete(endpointId);
-  }
-
-  private async report(endpoint: EndpointRoute, { refusal }: Memory): Promise<void> {
-    const { api, ingressUrl } = this.options;
-    const present = this.presentOf(endpoint);
-    const service = serviceName(endpoint.name, endpoint.id);
-    const pods = [...this.pods.all()].filter((pod) => pod.metadata.labels?.[LABELS.endpointId] === endpoint.id);
-    const observed: Observed = { service: present.service, revision: present.revision, pods };
-    const reports: AddressReport[] = [];
-    for (const route of endpoint.revisions.values()) {
-      const address = addressOf(service, route, observed, { namespace: api.namespace, ingressUrl });
-      const said = {
-        service,
-        refusal: whyNotHere(route) ?? refusal,
-        words: (pod: string) => this.words.of(pod),
-      };
-      const { status, problem, ended } = lookAtRevision(endpoint, route, observed, said);
-      if (ended) this.words.read(ended.pod, ended.container);
-      const elsewhere = route.server?.url !== undefined;
-      this.options.onStatus(elsewhere ? { ...status, ready: 1, message: `answers at ${route.server?.url}` } : status);
-      const report = { endpointId: endpoint.id, revision: route.number, address, problem: address ? '' : problem };
-      const known = JSON.stringify([address ?? null, report.problem]);
-      const stored = JSON.stringify([route.address ?? null, route.problem ?? '']);
-      // the routing hears of a change a moment after it was written
-      if (known !== stored && this.reported.get(route.key) !== known) reports.push(report);
-    }
-    if (this.signal.aborted) return;
-    await writeAddresses(this.options.db, reports);
-    for (const { endpointId, revision, address, problem } of reports)
-      this.reported.set(`${endpointId}/${revision}`, JSON.stringify([address ?? null, problem]));
-  }
-
-  private presentOf(endpoint: EndpointRoute) {
-    const mine = ({ metadata }: KubeObject) => metadata.labels?.[LABELS.endpointId] === endpoint.id;
-    const revision = (name: string) => this.revisions.get(name);
-    const names = [...this.revisions.all()].filter(mine).map(({ metadata }) => metadata.name);
-    const service = [...this.services.all()].find(mine);
-    return { service, revision, names };
-  }
-
-  private memoryOf(id: string): Memory {
-    let memory = this.memories.get(id);
-    if (!memory) {
-      memory = { applied: '', generation: undefined, failures: 0, notBefore: 0, refusal: '' };
-      this.memories.set(id, memory);
-    }
-    return memory;
-  }
+/** The API server, or a webhook of it, has looked at it and will not have it. */
+function isRefusal(error: unknown): error is AppError {
+  return error instanceof AppError && (error.code === 'invalid' || error.code === 'forbidden');
 }

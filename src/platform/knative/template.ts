@@ -1,152 +1,135 @@
-/** What a Knative Revision is made from: a revision's settings in Knative's words. Pure. */
-import { RUNTIME_ACCOUNT, revisionName, TOKEN_AUDIENCE } from '../../core/cluster-names.js';
+/** The template of one revision: what Knative is told of its scaling, its container and its place. Pure. */
+import { RUNTIME_ACCOUNT, TOKEN_AUDIENCE } from '../../core/cluster-names.js';
 import type { RevisionRoute } from '../../core/inference/route.js';
 import type { ServerSpec } from '../../core/models/server.js';
-import { LABELS, MANAGER, type Template } from './kinds.js';
+import { endpointLabels, LABEL_REVISION, revisionOf } from './names.js';
+import type { RevisionTemplate } from './objects.js';
 
-export interface TemplateSettings {
-  /** Image of the model servers. */
+/** What the installation says of its cluster. */
+export interface KnativeSettings {
+  readonly namespace: string;
   readonly runtimeImage: string;
-  /** Where pods reach the gateways. */
   readonly podsUrl: string;
+  /** Undefined: revisions are reached by the cluster's own names. */
+  readonly ingressUrl: string | undefined;
+  readonly keepRevisions: number;
   /** Longest that a prediction may take. */
-  readonly predictTimeoutSec: number;
+  readonly predictTimeoutMs: number;
 }
 
-export const PORT = 8080;
-const TOKEN_FOLDER = '/var/run/sluice';
-const MODELS_FOLDER = '/models';
-const TOKEN_SEC = 600;
-const MIB = 1024 * 1024;
-/** Knative's own bounds (config-defaults, autoscaling's annotations). */
+interface Owner {
+  readonly id: string;
+  readonly name: string;
+  readonly project: string;
+}
+
+export const RUNTIME_PORT = 8080;
+export const READY_PATH = '/v2/health/ready';
+/** Of the pod's only container of ours. */
+export const CONTAINER = 'model';
+/** What Knative allows unless it is told otherwise (config-defaults, max-revision-timeout-seconds). */
 const MAX_TIMEOUT_SEC = 600;
-const WINDOW_SEC = { least: 6, most: 3600 };
+const TOKEN_SEC = 600;
 
-export function labelsOf(project: string, route: { readonly endpoint: string; readonly endpointId: string }) {
-  return {
-    [LABELS.managedBy]: MANAGER,
-    [LABELS.project]: project,
-    [LABELS.endpoint]: route.endpoint,
-    // a label's value may hold what an id holds
-    [LABELS.endpointId]: route.endpointId,
-  };
-}
-
-/** Why a revision cannot run on a cluster; undefined when it can. */
-export function whyNotHere({ server }: RevisionRoute): string | undefined {
+/** Why Knative cannot run the revision, whatever the cluster is like; undefined when it can. */
+export function unfit({ server, number }: RevisionRoute): string | undefined {
   if (!server?.command) return undefined;
-  return 'its model server is a command of one machine; on a cluster give it an image or a url';
+  return `revision ${number} is a command (${server.command[0]}), which a cluster cannot run: give its server as an image or a url`;
 }
 
-export function revisionTemplate(
-  project: string,
-  service: string,
-  route: RevisionRoute,
-  settings: TemplateSettings,
-): Template {
-  const { placement, scaling, server } = route;
+/** Whether Knative has to do with the revision at all. */
+export function onKnative({ server }: RevisionRoute): boolean {
+  return server?.url === undefined && server?.command === undefined;
+}
+
+export function templateOf(owner: Owner, revision: RevisionRoute, settings: KnativeSettings): RevisionTemplate {
+  const { placement, scaling, server } = revision;
+  const timeout = Math.min(MAX_TIMEOUT_SEC, Math.ceil(settings.predictTimeoutMs / 1000));
   return {
     metadata: {
-      name: revisionName(service, route.number),
-      labels: { ...labelsOf(project, route), [LABELS.revision]: String(route.number) },
-      annotations: annotationsOf(route),
+      name: revisionOf(owner, revision.number),
+      labels: { ...endpointLabels(owner), [LABEL_REVISION]: String(revision.number) },
+      annotations: annotationsOf(revision),
     },
     spec: {
       containerConcurrency: scaling.concurrency,
-      timeoutSeconds: Math.min(MAX_TIMEOUT_SEC, Math.ceil(settings.predictTimeoutSec)),
+      timeoutSeconds: timeout,
+      responseStartTimeoutSeconds: timeout,
       serviceAccountName: RUNTIME_ACCOUNT,
       automountServiceAccountToken: false,
       enableServiceLinks: false,
       ...(Object.keys(placement.nodeSelector).length > 0 ? { nodeSelector: placement.nodeSelector } : {}),
       ...(placement.tolerations.length > 0 ? { tolerations: placement.tolerations } : {}),
-      containers: [
-        {
-          ...(server ? externalContainer(server) : runtimeContainer(route, settings)),
-          resources: resourcesOf(route),
-          securityContext: {
-            runAsNonRoot: true,
-            allowPrivilegeEscalation: false,
-            readOnlyRootFilesystem: server === undefined,
-            capabilities: { drop: ['ALL'] },
-            seccompProfile: { type: 'RuntimeDefault' },
-          },
-          volumeMounts: [
-            { name: 'models', mountPath: MODELS_FOLDER },
-            { name: 'tmp', mountPath: '/tmp' },
-            ...(server ? [] : [{ name: 'token', mountPath: TOKEN_FOLDER, readOnly: true }]),
-          ],
-        },
-      ],
-      volumes: [
-        { name: 'models', emptyDir: {} },
-        { name: 'tmp', emptyDir: {} },
-        ...(server ? [] : [{ name: 'token', projected: { sources: [TOKEN_SOURCE] } }]),
-      ],
+      containers: [server ? serverContainer(revision, server) : runtimeContainer(revision, settings)],
+      volumes: [{ name: 'models', emptyDir: {} }, { name: 'tmp', emptyDir: {} }, ...(server ? [] : [tokenVolume()])],
     },
   };
 }
 
-const TOKEN_SOURCE = {
-  serviceAccountToken: { audience: TOKEN_AUDIENCE, expirationSeconds: TOKEN_SEC, path: 'token' },
+/** The least number of pods is not among them: it moves with the traffic, and is set on the autoscaler. */
+function annotationsOf({ scaling, server }: RevisionRoute): Record<string, string> {
+  const scale = (key: string) => `autoscaling.knative.dev/${key}`;
+  return {
+    [scale('max-scale')]: String(scaling.maxReplicas),
+    [scale('initial-scale')]: '1',
+    [scale('window')]: `${scaling.stableWindowSec}s`,
+    [scale('target-utilization-percentage')]: String(Math.round(scaling.targetUtilization * 100)),
+    [scale('scale-down-delay')]: `${scaling.scaleDownDelaySec}s`,
+    [scale('scale-to-zero-pod-retention-period')]: `${Math.round(scaling.scaleToZeroGraceSec)}s`,
+    // which revisions stay is for the operator to say
+    'serving.knative.dev/no-gc': 'true',
+    ...(server ? { 'serving.knative.dev/progress-deadline': `${server.startTimeoutSec}s` } : {}),
+  };
+}
+
+/** What a container may do: nothing that serving a model does not need. */
+const RESTRICTED = {
+  runAsNonRoot: true,
+  allowPrivilegeEscalation: false,
+  capabilities: { drop: ['ALL'] },
+  seccompProfile: { type: 'RuntimeDefault' },
 };
 
-/** The least number of pods is not among them: it changes with the traffic, and is set where that needs no new pods. */
-function annotationsOf({ scaling }: RevisionRoute): Record<string, string> {
-  const window = Math.min(WINDOW_SEC.most, Math.max(WINDOW_SEC.least, scaling.stableWindowSec));
+const MOUNTS = [
+  { name: 'models', mountPath: '/models' },
+  { name: 'tmp', mountPath: '/tmp' },
+];
+
+function runtimeContainer(revision: RevisionRoute, { runtimeImage, podsUrl }: KnativeSettings): object {
   return {
-    'autoscaling.knative.dev/max-scale': String(scaling.maxReplicas),
-    'autoscaling.knative.dev/target-utilization-percentage': String(Math.round(scaling.targetUtilization * 100)),
-    'autoscaling.knative.dev/window': `${window}s`,
-    'autoscaling.knative.dev/scale-down-delay': `${scaling.scaleDownDelaySec}s`,
-    'autoscaling.knative.dev/scale-to-zero-pod-retention-period': `${Math.round(scaling.scaleToZeroGraceSec)}s`,
-    // Sluice removes the revisions that are not wanted any more
-    'serving.knative.dev/no-gc': 'true',
+    name: CONTAINER,
+    image: revision.placement.image ?? runtimeImage,
+    ports: [{ containerPort: RUNTIME_PORT }],
+    env: [{ name: 'SLUICE_PODS_URL', value: podsUrl }],
+    resources: resourcesOf(revision),
+    readinessProbe: { httpGet: { path: READY_PATH } },
+    securityContext: { ...RESTRICTED, readOnlyRootFilesystem: true },
+    volumeMounts: [...MOUNTS, { name: 'token', mountPath: '/var/run/sluice', readOnly: true }],
   };
 }
 
-function runtimeContainer({ placement }: RevisionRoute, { runtimeImage, podsUrl }: TemplateSettings) {
+/** Somebody else's server: it is given no token, and may write where it likes, as it would anywhere. */
+function serverContainer(revision: RevisionRoute, { image, port, env, readyPath }: ServerSpec): object {
   return {
-    image: placement.image ?? runtimeImage,
-    command: ['node', '/app/dist/pod.js'],
-    args: [
-      '--pods-url',
-      podsUrl,
-      '--token-file',
-      `${TOKEN_FOLDER}/token`,
-      '--models',
-      MODELS_FOLDER,
-      '--http',
-      `0.0.0.0:${PORT}`,
-      '--termination-log',
-      '/dev/termination-log',
-    ],
-    ports: [{ containerPort: PORT }],
-    readinessProbe: { httpGet: { path: '/v2/health/ready' }, periodSeconds: 1, failureThreshold: 3 },
+    name: CONTAINER,
+    image,
+    ports: [{ containerPort: port ?? RUNTIME_PORT }],
+    // Knative sets PORT itself, to the port above
+    env: Object.entries(env).flatMap(([name, value]) => (name === 'PORT' ? [] : [{ name, value }])),
+    resources: resourcesOf(revision),
+    readinessProbe: { httpGet: { path: readyPath } },
+    securityContext: RESTRICTED,
+    volumeMounts: MOUNTS,
   };
 }
 
-function externalContainer(server: ServerSpec) {
-  return {
-    image: server.image,
-    env: Object.entries(server.env).map(([name, value]) => ({ name, value })),
-    ports: [{ containerPort: server.port ?? PORT }],
-    readinessProbe: { httpGet: { path: server.readyPath }, periodSeconds: 1, failureThreshold: 3 },
-  };
+function resourcesOf({ placement: { cpus, memoryMb, gpus } }: RevisionRoute): object {
+  const limits = { memory: `${memoryMb}Mi`, ...(gpus > 0 ? { 'nvidia.com/gpu': String(gpus) } : {}) };
+  // no limit of the processor: it would slow a load or an answer down where nobody else wants the time
+  return { requests: { cpu: `${Math.max(1, Math.round(cpus * 1000))}m`, ...limits }, limits };
 }
 
-function resourcesOf({ placement: { cpus, memoryMb, gpus } }: RevisionRoute) {
-  const memory = `${memoryMb}Mi`;
-  const gpu = gpus > 0 ? { 'nvidia.com/gpu': String(gpus) } : {};
-  return {
-    requests: { cpu: `${Math.round(cpus * 1000)}m`, memory, ...gpu },
-    // no limit of the processor: a limit slows a replica down in the middle of an answer, and protects nobody
-    limits: { memory, ...gpu },
-  };
-}
-
-/** Memory in bytes as Kubernetes writes it; undefined when it is written in another way. */
-export function bytesOf(quantity: string): number | undefined {
-  const [, digits, unit = ''] = /^(\d+)(Ki|Mi|Gi|)$/.exec(quantity) ?? [];
-  const factor = { '': 1, Ki: 1024, Mi: MIB, Gi: 1024 * MIB }[unit];
-  return digits === undefined || factor === undefined ? undefined : Number(digits) * factor;
+function tokenVolume(): object {
+  const serviceAccountToken = { audience: TOKEN_AUDIENCE, expirationSeconds: TOKEN_SEC, path: 'token' };
+  return { name: 'token', projected: { sources: [{ serviceAccountToken }] } };
 }

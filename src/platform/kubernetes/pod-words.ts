@@ -1,74 +1,88 @@
-/** What is wrong with a pod, in words that say what to do about it. Pure. */
-import { type ContainerStatus, conditionOf, type Pod } from './objects.js';
+/** What a pod is doing, in words: why it does not start, or keeps ending. Pure. */
+import { type ContainerState, type ContainerStatus, conditionOf, type Pod } from './objects.js';
 
-export interface PodLook {
-  readonly state: 'starting' | 'ready' | 'draining' | 'ended';
-  /** Why it does not get ready; undefined while nothing is wrong. */
-  readonly problem: string | undefined;
-  /** Whether all that is wrong is that no node has room for it. */
-  readonly unschedulable: boolean;
-  /** A container that ended and whose own last words are worth reading. */
-  readonly ended: string | undefined;
+export interface PodWords {
+  /** `failing`: not likely to get ready without somebody changing something. */
+  readonly state: 'ready' | 'starting' | 'failing' | 'ending';
+  readonly words: string;
+  /** Of one that starts: something stands in its way that may go by itself, such as a cluster without room. */
+  readonly held?: boolean | undefined;
+  /** A container that ended: its last output says more. */
+  readonly ended?: { readonly container: string; readonly previous: boolean } | undefined;
 }
 
-const NO_IMAGE = new Set(['ErrImagePull', 'ImagePullBackOff', 'InvalidImageName', 'ErrImageNeverPull']);
-const OUT_OF_MEMORY = 137;
-
-export function lookAtPod(pod: Pod): PodLook {
+/** `lastLines`: the last output of the container that ended, as far as it was read. */
+export function podWords(pod: Pod, lastLines: readonly string[] = []): PodWords {
   const { metadata, status } = pod;
-  const nothing = { problem: undefined, unschedulable: false, ended: undefined };
-  if (metadata.deletionTimestamp !== undefined) return { state: 'draining', ...nothing };
-  const ready = conditionOf(pod, 'Ready')?.status === 'True';
-  if (ready) return { state: 'ready', ...nothing };
-  if (status?.phase === 'Failed' || status?.phase === 'Succeeded') {
-    const said = [status.reason, status.message].filter(Boolean).join(': ');
-    const end = endOf(pod);
-    return { state: 'ended', problem: said || end?.words || 'it ended', unschedulable: false, ended: end?.name };
-  }
-  const end = endOf(pod);
-  const homeless = unschedulable(pod);
-  return {
-    state: 'starting',
-    problem: homeless ?? unpullable(pod) ?? end?.words,
-    unschedulable: homeless !== undefined,
-    ended: end?.name,
-  };
-}
-
-function unschedulable(pod: Pod): string | undefined {
+  if (metadata.deletionTimestamp !== undefined) return { state: 'ending', words: 'is ending' };
+  if (conditionOf(pod, 'Ready')?.status === 'True') return { state: 'ready', words: 'ready' };
+  if (status?.phase === 'Failed' && status.reason !== undefined)
+    return { state: 'failing', words: failedWords(status.reason, status.message) };
   const scheduled = conditionOf(pod, 'PodScheduled');
-  if (scheduled?.status !== 'False' || scheduled.reason !== 'Unschedulable') return undefined;
-  return `no node takes it: ${scheduled.message ?? 'Kubernetes does not say why'}`;
-}
-
-function unpullable(pod: Pod): string | undefined {
-  for (const { image, state } of containersOf(pod)) {
-    const { reason = '', message = '' } = state?.waiting ?? {};
-    if (NO_IMAGE.has(reason)) return `image ${image} cannot be pulled: ${message || reason}`;
-    if (reason === 'CreateContainerConfigError' || reason === 'CreateContainerError' || reason === 'RunContainerError')
-      return `its container cannot be made: ${message || reason}`;
+  if (scheduled?.status === 'False') {
+    const why = scheduled.message ?? scheduled.reason ?? 'no reason given';
+    return { state: 'starting', words: `no node can take it: ${why}`, held: true };
   }
-  return undefined;
+  const containers = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
+  const spoken = containers.map((container) => containerWords(pod, container, lastLines));
+  return (
+    spoken.find(({ state }) => state === 'failing') ??
+    spoken.find(({ state }) => state === 'starting') ?? { state: 'starting', words: 'waits for its node to take it up' }
+  );
 }
 
-/** How the last container that ended did so. */
-function endOf(pod: Pod): { readonly name: string; readonly words: string } | undefined {
-  for (const { name, state, lastState, restartCount } of containersOf(pod)) {
-    const ended = state?.terminated ?? lastState?.terminated;
-    if (!ended || (ended.exitCode === 0 && restartCount === 0)) continue;
-    const times = restartCount > 0 ? ` (${restartCount + 1} times)` : '';
-    if (ended.reason === 'OOMKilled') return { name, words: `out of memory: it took more than ${limitOf(pod, name)}` };
-    const how = ended.exitCode === OUT_OF_MEMORY ? 'was killed (code 137)' : `ended with code ${ended.exitCode}`;
-    const said = ended.message?.trim();
-    return { name, words: `its program ${how}${times}${said ? `: ${said}` : ''}` };
+function failedWords(reason: string, message: string | undefined): string {
+  const said = message ? `: ${message}` : '';
+  if (reason === 'Evicted') return `its node evicted it${said}`;
+  return `it failed (${reason})${said}`;
+}
+
+const PULL = new Set(['ImagePullBackOff', 'ErrImagePull', 'InvalidImageName', 'ErrImageNeverPull', 'ErrInspectImage']);
+/** Reasons of waiting that are the way of every start. */
+const USUAL = new Set(['ContainerCreating', 'PodInitializing']);
+
+function containerWords(pod: Pod, container: ContainerStatus, lastLines: readonly string[]): PodWords {
+  const { name, image, state, lastState, ready } = container;
+  const { waiting, running, terminated } = state ?? {};
+  if (ready) return { state: 'ready', words: 'ready' };
+  if (waiting) {
+    const { reason = 'waiting', message } = waiting;
+    if (PULL.has(reason)) return { state: 'failing', words: `image ${image} cannot be pulled: ${message ?? reason}` };
+    if (USUAL.has(reason)) return { state: 'starting', words: 'its container is being made' };
+    if (lastState?.terminated) {
+      const words = endWords(pod, name, lastState, lastLines);
+      return { state: 'failing', words: `container ${name} keeps ending: ${words}`, ended: ended(name, true) };
+    }
+    return { state: 'failing', words: `container ${name} does not start (${reason})${message ? `: ${message}` : ''}` };
   }
-  return undefined;
+  if (terminated) {
+    const words = `container ${name} ended: ${endWords(pod, name, state, lastLines)}`;
+    return { state: terminated.exitCode === 0 ? 'starting' : 'failing', words, ended: ended(name, false) };
+  }
+  if (running) {
+    if (!lastState?.terminated) return { state: 'starting', words: `container ${name} runs, and is not ready yet` };
+    const words = endWords(pod, name, lastState, lastLines);
+    return {
+      state: 'failing',
+      words: `container ${name} was started again, and is not ready yet: before, ${words}`,
+      ended: ended(name, true),
+    };
+  }
+  return { state: 'starting', words: 'its container is being made' };
 }
 
-function limitOf(pod: Pod, container: string): string {
-  return pod.spec?.containers.find(({ name }) => name === container)?.resources?.limits?.memory ?? 'it was given';
+function ended(container: string, previous: boolean): NonNullable<PodWords['ended']> {
+  return { container, previous };
 }
 
-function containersOf({ status }: Pod): readonly ContainerStatus[] {
-  return [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
+function endWords(pod: Pod, name: string, state: ContainerState | undefined, lastLines: readonly string[]): string {
+  const { exitCode = 0, reason, signal, message } = state?.terminated ?? {};
+  const said = lastLines.length > 0 ? lastLines.join(' | ') : message?.trim();
+  const tail = said ? `: ${said}` : '';
+  if (reason === 'OOMKilled') {
+    const limit = pod.spec?.containers.find((one) => one.name === name)?.resources?.limits?.memory;
+    return `it was out of memory${limit ? ` (its limit is ${limit})` : ''}${tail}`;
+  }
+  if (signal) return `it was ended by signal ${signal}${tail}`;
+  return `exit code ${exitCode}${tail}`;
 }

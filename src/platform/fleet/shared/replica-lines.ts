@@ -3,6 +3,7 @@ import type { Forward } from '../../../core/inference/forward.js';
 import type { ReplicaAddress } from '../../../core/inference/pool.js';
 import { openHttpUpstream } from '../../upstream/http-upstream.js';
 import { connectReplica } from '../../upstream/replica-connection.js';
+import { pastIngress } from '../ingress-answers.js';
 
 interface Line {
   /** A promise as long as it is being made. */
@@ -65,5 +66,6 @@ export class ReplicaLines {
 
 function httpLine(address: Extract<ReplicaAddress, { kind: 'http' }>): Line {
   const { forward, close } = openHttpUpstream(address);
-  return { forward, close: () => void close(), usedAt: 0 };
+  const { ingress } = address;
+  return { forward: ingress ? pastIngress(forward, ingress) : forward, close: () => void close(), usedAt: 0 };
 }

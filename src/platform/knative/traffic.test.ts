@@ -1,0 +1,128 @@
+import { expect, it, test } from 'vitest';
+import { scalingSchema } from '../../core/endpoints/endpoint.js';
+import { DEFAULT_PLACEMENT } from '../../core/endpoints/placement.js';
+import { DEFAULT_RUNTIME } from '../../core/endpoints/runtime.js';
+import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
+import { sameTraffic, trafficOf, wholePercents } from './traffic.js';
+
+test.each([
+  [[100], [100]],
+  [
+    [90, 10],
+    [90, 10],
+  ],
+  [
+    [90.4, 9.6],
+    [90, 10],
+  ],
+  [
+    [99.5, 0.5],
+    [100, 0],
+  ],
+  [
+    [33.333, 33.333, 33.334],
+    [33, 33, 34],
+  ],
+  [
+    [0.4, 0.4, 99.2],
+    [1, 0, 99],
+  ],
+  [
+    [12.5, 12.5, 75],
+    [13, 12, 75],
+  ],
+  [
+    [29.999999999999996, 70],
+    [30, 70],
+  ],
+  // one of the shares is not on Knative
+  [
+    [20, 30],
+    [40, 60],
+  ],
+  [[], []],
+  [
+    [0, 0],
+    [0, 0],
+  ],
+])('%j is %j in whole percents', (shares, whole) => {
+  expect(wholePercents(shares)).toEqual(whole);
+});
+
+function revision(number: number): RevisionRoute {
+  return {
+    key: `ep_1/${number}`,
+    endpointId: 'ep_1',
+    endpoint: 'digits',
+    number,
+    modelVersion: 1,
+    artifact: { digest: 'sha256:0', bytes: 0, files: [] },
+    framework: 'onnx',
+    signature: { inputs: [], outputs: [] },
+    scaling: scalingSchema.parse({}),
+    runtime: DEFAULT_RUNTIME,
+    placement: DEFAULT_PLACEMENT,
+    server: undefined,
+    warmUntilMs: 0,
+  };
+}
+
+function endpoint(...targets: readonly [number, number, string?][]): EndpointRoute {
+  const revisions = new Map([1, 2, 3].map((number) => [number, revision(number)]));
+  return {
+    id: 'ep_12345678',
+    project: 'default',
+    name: 'digits',
+    access: 'key',
+    stickyHeader: undefined,
+    suspended: false,
+    generation: 1,
+    targets: targets.map(([number, percent, tag]) => ({
+      revision: revisions.get(number) as RevisionRoute,
+      percent,
+      tag,
+    })),
+    revisions,
+  };
+}
+
+const said = (route: EndpointRoute, present: number[], served: number[], tagged: number[]) =>
+  trafficOf(route, { present, served: new Set(served), tagged: new Set(tagged) }).map(
+    ({ revisionName, percent, tag }) =>
+      `${revisionName?.replace('digits-12345678-', '')} ${percent}${tag ? ` #${tag}` : ''}`,
+  );
+
+it('names shares first, then every revision by its number, and by the name that a user gave it', () => {
+  expect(said(endpoint([1, 90, 'stable'], [2, 10]), [1, 2, 3], [1, 2], [1, 2, 3])).toEqual([
+    'r1 90',
+    'r2 10',
+    'r1 0 #r1',
+    'r1 0 #stable',
+    'r2 0 #r2',
+    'r3 0 #r3',
+  ]);
+});
+
+it('leaves out what is not ready, and shares its part out', () => {
+  expect(said(endpoint([1, 80], [2, 20]), [1, 2], [1], [1])).toEqual(['r1 100', 'r1 0 #r1']);
+  // where nothing is ready, Knative is to wait for what is wanted
+  expect(said(endpoint([1, 80], [2, 20]), [1, 2], [], [])).toEqual(['r1 80', 'r2 20']);
+});
+
+it('gives all to the newest that is ready where nothing has a share', () => {
+  expect(said(endpoint(), [1, 2, 3], [], [1, 2])).toEqual(['r2 100', 'r1 0 #r1', 'r2 0 #r2']);
+  expect(said(endpoint(), [1, 2, 3], [], [])).toEqual(['r3 100']);
+});
+
+it('leaves out a tag of a user that no name could hold, or that is one of ours', () => {
+  expect(said(endpoint([1, 100, 'r2']), [1], [1], [1])).toEqual(['r1 100', 'r1 0 #r1']);
+  expect(said(endpoint([1, 100, 'x'.repeat(50)]), [1], [1], [1])).toEqual(['r1 100', 'r1 0 #r1']);
+});
+
+it('tells settings that mean the same from others', () => {
+  const a = { revisionName: 'a', percent: 100 };
+  const tagged = { revisionName: 'a', tag: 't' };
+  expect(sameTraffic([a, tagged], [{ ...tagged, percent: 0, latestRevision: false }, a])).toBe(true);
+  expect(sameTraffic([a], [{ latestRevision: true, percent: 100 }])).toBe(false);
+  expect(sameTraffic([a, tagged], [a])).toBe(false);
+});

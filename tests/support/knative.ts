@@ -1,0 +1,100 @@
+/** Knative as SLUICE_TEST_KUBECONFIG leads to it: a namespace of its own, and an image of a small model server. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ClusterAccess } from '../../src/platform/kubernetes/access.js';
+import { openAccess } from '../../src/platform/kubernetes/access.js';
+import { KubernetesApi } from '../../src/platform/kubernetes/api.js';
+import type { KubeObject, ResourceKind } from '../../src/platform/kubernetes/objects.js';
+
+export const KUBECONFIG = process.env.SLUICE_TEST_KUBECONFIG;
+/** For `describe.skipIf`. */
+export const NO_CLUSTER = KUBECONFIG === undefined;
+/** Knative's ingress as this machine reaches it. */
+export const INGRESS = process.env.SLUICE_TEST_INGRESS ?? 'http://127.0.0.1:18080';
+const CONTAINERD = process.env.SLUICE_TEST_CONTAINERD ?? '/run/kubetest/containerd.sock';
+/** Names below dev.local are not looked up in a registry. */
+export const SERVER_IMAGE = process.env.SLUICE_TEST_SERVER_IMAGE ?? 'dev.local/sluice-v2-server:test';
+
+const ARCHIVE = new URL('../../scripts/images/oci-archive.mjs', import.meta.url).href;
+
+interface Archive {
+  packLayer(folder: string, out: string): string;
+  writeImage(image: { out: string; name: string; layers: string[]; entrypoint: string[] }): Promise<void>;
+}
+
+const NAMESPACES: ResourceKind = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false };
+const ACCOUNTS: ResourceKind = {
+  apiVersion: 'v1',
+  kind: 'ServiceAccount',
+  plural: 'serviceaccounts',
+  namespaced: true,
+};
+
+export interface TestNamespace {
+  readonly name: string;
+  readonly api: KubernetesApi;
+  readonly access: ClusterAccess;
+  close(): Promise<void>;
+}
+
+export async function openNamespace(prefix: string): Promise<TestNamespace> {
+  const name = `${prefix}-${process.pid}-${Date.now().toString(36)}`;
+  const access = await openAccess({ kubeconfig: KUBECONFIG, service: undefined, namespace: name });
+  const api = new KubernetesApi(access);
+  await api.create(NAMESPACES, { metadata: { name } });
+  await api.apply<KubeObject>(ACCOUNTS, { metadata: { name: 'sluice-runtime' } });
+  return {
+    name,
+    api,
+    access,
+    async close() {
+      await api.delete(NAMESPACES, name).catch(() => false);
+      await api.close();
+    },
+  };
+}
+
+/** Makes the image and brings it to the test cluster, unless another one is named. */
+export async function bringServerImage(): Promise<void> {
+  if (process.env.SLUICE_TEST_SERVER_IMAGE !== undefined) return;
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-server-image-'));
+  try {
+    const root = join(folder, 'root');
+    const put = (from: string, to: string) => {
+      mkdirSync(join(root, dirname(to)), { recursive: true });
+      cpSync(from, join(root, to), { dereference: true });
+    };
+    put(process.execPath, '/usr/bin/node');
+    for (const library of librariesOf(process.execPath)) put(library, library);
+    put(fileURLToPath(new URL('../cluster/images/v2-server.mjs', import.meta.url)), '/app/v2-server.mjs');
+    mkdirSync(join(root, 'tmp'));
+    const out = join(folder, 'image.tar');
+    const { packLayer, writeImage } = (await import(ARCHIVE)) as Archive;
+    const entrypoint = ['/usr/bin/node', '/app/v2-server.mjs'];
+    await writeImage({ out, name: SERVER_IMAGE, layers: [packLayer(root, join(folder, 'layer.tar'))], entrypoint });
+    execFileSync('ctr', ['-a', CONTAINERD, '-n', 'k8s.io', 'images', 'import', out], { stdio: 'ignore' });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function librariesOf(program: string): string[] {
+  const lines = execFileSync('ldd', [program], { encoding: 'utf8' });
+  return [...lines.matchAll(/(\/[^ ]+) \(/g)].flatMap(([, path]) => (path && existsSync(path) ? [path] : []));
+}
+
+/** Where the API server is. */
+export function apiServer(): URL {
+  return new URL(/server: (\S+)/.exec(readFileSync(KUBECONFIG ?? '', 'utf8'))?.[1] ?? '');
+}
+
+/** A kubeconfig that leads to the same API server by a port of this machine. */
+export function kubeconfigThrough(port: number, folder: string): string {
+  const path = join(folder, 'kubeconfig');
+  const server = `https://${apiServer().hostname}:${port}`;
+  writeFileSync(path, readFileSync(KUBECONFIG ?? '', 'utf8').replace(/server: \S+/, `server: ${server}`));
+  return path;
+}
