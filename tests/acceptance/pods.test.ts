@@ -6,13 +6,16 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { serviceName } from '../../src/core/cluster-names.js';
 import { ask } from '../../src/core/inference/forward.js';
+import { artifactOf } from '../../src/core/models/model.js';
 import { openHttpUpstream } from '../../src/platform/upstream/http-upstream.js';
 import { endPods, openPodsDoor, type PodsDoor, startPod } from '../support/pod-bench.js';
+import { pythonModel, pythonWithNumpy } from '../support/python-models.js';
 import { startS3, type TestS3, whyNoS3 } from '../support/s3-server.js';
 import { check, digestOf, modelBytes } from '../support/scenario.js';
 import { type GatewayParts, type TestGateway, testGateway } from '../support/test-services.js';
 import { startTokenReviewServer, type TokenReviewServer } from '../support/token-review-server.js';
 
+const { python, missing } = await pythonWithNumpy();
 let cluster: TokenReviewServer;
 let gateway: TestGateway;
 let door: PodsDoor;
@@ -47,6 +50,20 @@ async function serve(by: TestGateway, name: string, files: Readonly<Record<strin
   await check(by, { method: 'POST', url: `/models/${name}/versions`, body: { files: listed }, status: 201 });
   await check(by, { method: 'POST', url: '/endpoints', body: { name, model: name, version: 1 }, status: 201 });
   await by.services.routing.reload(by.db);
+}
+
+/** Puts other files in the place of those that were tried out when they were registered. */
+async function replace(name: string, files: Readonly<Record<string, Buffer>>): Promise<void> {
+  const entries = [];
+  for (const [path, bytes] of Object.entries(files)) {
+    await check(gateway, { method: 'POST', url: '/blobs', body: bytes, status: 201 });
+    entries.push({ path, digest: digestOf(bytes), bytes: bytes.length });
+  }
+  const { db } = gateway;
+  const { id } = await db.selectFrom('endpoints').select('id').where('name', '=', name).executeTakeFirstOrThrow();
+  const artifact = JSON.stringify(artifactOf(entries));
+  await db.updateTable('revisions').set({ artifact }).where('endpoint_id', '=', id).execute();
+  await gateway.services.routing.refresh(db, id);
 }
 
 async function tokenFor(name: string, by = gateway): Promise<string> {
@@ -161,24 +178,22 @@ describe("a model server's pod", () => {
     await prepare();
     await serve(gateway, 'bad', { 'model.onnx': add, 'extra.txt': Buffer.from('x') });
     // as if the engine of the image were another one than that of the upload
-    const corrupt = await modelBytes('corrupt.onnx');
-    const artifact = { files: [{ path: 'model.onnx', digest: digestOf(corrupt), bytes: corrupt.length }] };
-    await check(gateway, { method: 'POST', url: '/blobs', body: corrupt, status: 201 });
-    const { id } = await gateway.db
-      .selectFrom('endpoints')
-      .select('id')
-      .where('name', '=', 'bad')
-      .executeTakeFirstOrThrow();
-    await gateway.db
-      .updateTable('revisions')
-      .set({ artifact: JSON.stringify({ ...artifact, bytes: corrupt.length, digest: digestOf('corrupt') }) })
-      .where('endpoint_id', '=', id)
-      .execute();
-    await gateway.services.routing.refresh(gateway.db, id);
+    await replace('bad', { 'model.onnx': await modelBytes('corrupt.onnx') });
     const server = await startPod({ podsUrl: door.url, token: await tokenFor('bad'), models: folder });
     const { how, text } = await server.ended;
     expect([how, text]).toEqual([1, expect.stringMatching(/protobuf|onnx/i)]);
     expect(text).toContain(await readFile(server.terminationLog, 'utf8'));
+  });
+
+  it.skipIf(missing !== undefined)('serves a Python model by the interpreter of its image', async () => {
+    await prepare();
+    await serve(gateway, 'snake', { 'model.onnx': add, 'extra.txt': Buffer.from('y') });
+    await replace('snake', { 'model.py': await readFile(join(pythonModel('add'), 'model.py')) });
+    const args = ['--python', python];
+    const server = await startPod({ podsUrl: door.url, token: await tokenFor('snake'), models: folder, args });
+    await server.said('ready');
+    const { status, body } = await predict(await server.url, 'snake');
+    expect([status, body]).toMatchObject([200, { outputs: [{ name: 'sum', data: [4, 6] }] }]);
   });
 
   it.each([
