@@ -1,4 +1,4 @@
-/** A runner against a real cluster, in a namespace of its own, with the pods' API on an address that pods reach. */
+/** A runner with a worker's rights against a real cluster, in a namespace of its own, with the pods' API on an address that pods reach. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -11,11 +11,11 @@ import { systemClock } from '../../src/clock.js';
 import type { Attempt } from '../../src/core/training/runner.js';
 import { FolderBlobs } from '../../src/platform/blobs/folder.js';
 import { freePort } from '../../src/platform/free-port.js';
-import { openAccess } from '../../src/platform/kubernetes/access.js';
+import { type ClusterAccess, openAccess } from '../../src/platform/kubernetes/access.js';
 import { KubernetesApi } from '../../src/platform/kubernetes/api.js';
 import { JOB_LABEL, JOBS } from '../../src/platform/kubernetes/jobs/objects.js';
 import { KubernetesRunner, type KubernetesRunnerOptions } from '../../src/platform/kubernetes/jobs/runner.js';
-import type { ResourceKind } from '../../src/platform/kubernetes/objects.js';
+import type { KubeObject, ResourceKind } from '../../src/platform/kubernetes/objects.js';
 import { bundle } from './bundle.js';
 import { quietLog } from './quiet-log.js';
 
@@ -52,6 +52,8 @@ export async function openJobsCluster(): Promise<JobsCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-jobs-'));
   const namespace = `jobs-${Math.random().toString(36).slice(2, 8)}`;
   const api = await makeNamespace(namespace);
+  const access = await asWorker(api);
+  const workerApi = new KubernetesApi(access);
   const port = await freePort();
   const blobFolder = join(folder, 'blobs');
   const server = await startServer(port, blobFolder);
@@ -65,7 +67,7 @@ export async function openJobsCluster(): Promise<JobsCluster> {
     namespace,
     runner: (change = {}) => {
       const runner = new KubernetesRunner({
-        api,
+        api: workerApi,
         blobs,
         clock: systemClock,
         log: quietLog,
@@ -106,7 +108,6 @@ export async function openJobsCluster(): Promise<JobsCluster> {
       return attempt;
     },
     interruptible: async () => {
-      const access = await openAccess({ kubeconfig: KUBECONFIG, service: undefined, namespace });
       const { hostname, port } = new URL(access.server);
       const open = new Set<Socket>();
       let cutUntil = 0;
@@ -146,11 +147,46 @@ export async function openJobsCluster(): Promise<JobsCluster> {
     close: async () => {
       await Promise.all(runners.map((runner) => runner.close()));
       await removeNamespace(api);
-      await api.close();
+      await Promise.all([api.close(), workerApi.close()]);
       server.kill('SIGTERM');
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** What docs/kubernetes-jobs.md says that a worker needs. */
+const RIGHTS = [
+  { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'] },
+  { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] },
+  { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
+  { apiGroups: [''], resources: ['services'], verbs: ['create'] },
+  { apiGroups: [''], resources: ['events'], verbs: ['list'] },
+];
+
+const rbac = (kind: string, plural: string): ResourceKind => ({
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind,
+  plural,
+  namespaced: true,
+});
+
+/** Access as an account that has a worker's rights and no others. */
+async function asWorker(admin: KubernetesApi): Promise<ClusterAccess> {
+  const name = 'sluice-worker';
+  const metadata = { name };
+  await admin.create(ACCOUNTS, { metadata });
+  await admin.create(rbac('Role', 'roles'), { metadata, rules: RIGHTS });
+  await admin.create(rbac('RoleBinding', 'rolebindings'), {
+    metadata,
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
+    subjects: [{ kind: 'ServiceAccount', name, namespace: admin.namespace }],
+  });
+  const tokens = { ...ACCOUNTS, kind: 'TokenRequest', plural: `serviceaccounts/${name}/token` };
+  const asked = { apiVersion: 'authentication.k8s.io/v1', spec: { expirationSeconds: 3600 } };
+  const { status } = await admin.create<KubeObject & { status: { token: string } }>(tokens, asked);
+  const access = await openAccess({ kubeconfig: KUBECONFIG, service: undefined, namespace: admin.namespace });
+  const { cert: _cert, key: _key, ...tls } = access.tls;
+  return { ...access, tls, token: async () => status.token };
 }
 
 /** A namespace with the account of jobs, and the API to it. */
