@@ -1,6 +1,9 @@
-/** One revision on a cluster, as a gateway sees it: an address, so many requests at once, and a bounded queue before it. */
+/**
+ * One revision on a cluster, as a gateway sees it: an address, so many requests at once, and a queue before it that is
+ * bounded in number and in time. Its delay refuses nobody: a pod that is replaced makes everybody wait as overload does, and
+ * only the cluster can tell the two apart.
+ */
 import type { RevisionStatus } from '../../core/fleet.js';
-import { Admission, type Answered } from '../../core/inference/admission.js';
 import {
   type Lease,
   type LeaseWaiter,
@@ -34,22 +37,17 @@ interface Door {
 export class ClusterRevision {
   route: RevisionRoute;
   private readonly pool: ReplicaPool;
-  private readonly admission: Admission;
   private door: Door | undefined;
   private serial = 0;
-  /** When the first answer came since there was nothing under way; who came before may have waited for a cold start. */
-  private warmSince = Number.POSITIVE_INFINITY;
 
   constructor(private readonly options: ClusterRevisionOptions) {
     const { route, queueLimit } = options;
     const { scaling } = route;
     this.route = route;
-    this.admission = new Admission({ maxDelayMs: scaling.maxQueueDelayMs });
     this.pool = new ReplicaPool({
       queueLimit,
       queueTimeoutMs: scaling.queueTimeoutSec * 1000,
       onDemand: () => {},
-      onAnswer: (answered) => this.answered(answered),
       explain: () => `revision ${route.number} took no request within ${scaling.queueTimeoutSec} s${this.why()}`,
     });
     this.take(route);
@@ -71,12 +69,6 @@ export class ClusterRevision {
   }
 
   lease(waiter: LeaseWaiter): Lease | Waiting {
-    if (this.pool.inFlight === 0) this.warmSince = Number.POSITIVE_INFINITY;
-    const { maxReplicas, maxQueueDelayMs } = this.route.scaling;
-    if (this.door && !this.admission.admits(this.pool.inFlight)) {
-      const message = `revision ${this.route.number} has as much under way as its ${maxReplicas} replicas can take, and requests stand in a queue for more than ${maxQueueDelayMs} ms`;
-      throw new AppError('overloaded', message, { retryAfterSec: 1 });
-    }
     return this.pool.lease(waiter);
   }
 
@@ -106,12 +98,6 @@ export class ClusterRevision {
     if (door) await this.leave(door);
   }
 
-  private answered(answered: Answered): void {
-    const now = performance.now();
-    this.warmSince = Math.min(this.warmSince, now);
-    if (answered.arrivedMs >= this.warmSince) this.admission.answered(now, answered);
-  }
-
   private open(address: RevisionAddress): Door {
     const { scaling, server } = this.route;
     const slots = Math.min(MAX_SLOTS, scaling.concurrency * scaling.maxReplicas);
@@ -119,7 +105,6 @@ export class ClusterRevision {
     const door: Door = { id: `k${++this.serial}`, address, slots, upstream };
     const behind = server ? 'server' : 'runtime';
     const reached: ReplicaAddress = { kind: 'http', ...address, maxConnections: slots, ingress: behind };
-    this.admission.reset();
     this.pool.add({ id: door.id, slots, address: reached, forward: pastIngress(upstream.forward, behind) });
     this.options.log.info('a revision answers on the cluster', {
       endpoint: this.route.endpoint,

@@ -30,7 +30,7 @@ test.each<[string, Pod, string, string | RegExp]>([
   [
     'homeless',
     condition('PodScheduled', 'False', '0/3 nodes have a GPU'),
-    'failing',
+    'starting',
     'no node can take it: 0/3 nodes have a GPU',
   ],
   ['being made', container({ waiting: { reason: 'ContainerCreating' } }), 'starting', 'its container is being made'],
