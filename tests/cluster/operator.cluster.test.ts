@@ -16,7 +16,7 @@ import {
 } from '../../src/platform/knative/objects.js';
 import { PODS, type Pod } from '../../src/platform/kubernetes/objects.js';
 import { eventually } from '../support/children.js';
-import { apiServer, bringServerImage, kubeconfigThrough, NO_CLUSTER, SERVER_IMAGE } from '../support/knative.js';
+import { bringServerImage, kubeconfigThrough, NO_CLUSTER, SERVER_IMAGE } from '../support/knative.js';
 import { type KnativeBench, openKnativeBench } from '../support/knative-bench.js';
 import { predictionOf } from '../support/predictions.js';
 import { openTcpGate } from '../support/tcp-gate.js';
@@ -188,11 +188,11 @@ describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => 
 
   it('go on while the API server is away, and are what they should be when it is back', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-kubeconfig-'));
-    const { hostname, port } = apiServer();
+    const { hostname, port } = new URL(bench.namespace.access.server);
     const gate = await openTcpGate(hostname, Number(port));
     try {
       await operator.close();
-      operator = await bench.operator({ KUBECONFIG: kubeconfigThrough(gate.port, folder) });
+      operator = await bench.operator({ KUBECONFIG: kubeconfigThrough(gate.port, bench.namespace.access, folder) });
       await bench.endpoint('away');
       await addressed('away', 1);
       gate.shut();

@@ -86,15 +86,10 @@ function librariesOf(program: string): string[] {
   return [...lines.matchAll(/(\/[^ ]+) \(/g)].flatMap(([, path]) => (path && existsSync(path) ? [path] : []));
 }
 
-/** Where the API server is. */
-export function apiServer(): URL {
-  return new URL(/server: (\S+)/.exec(readFileSync(KUBECONFIG ?? '', 'utf8'))?.[1] ?? '');
-}
-
 /** A kubeconfig that leads to the same API server by a port of this machine. */
-export function kubeconfigThrough(port: number, folder: string): string {
+export function kubeconfigThrough(port: number, { server }: ClusterAccess, folder: string): string {
   const path = join(folder, 'kubeconfig');
-  const server = `https://${apiServer().hostname}:${port}`;
-  writeFileSync(path, readFileSync(KUBECONFIG ?? '', 'utf8').replace(/server: \S+/, `server: ${server}`));
+  const other = `https://${new URL(server).hostname}:${port}`;
+  writeFileSync(path, readFileSync(KUBECONFIG ?? '', 'utf8').replaceAll(server, other));
   return path;
 }

@@ -1,6 +1,6 @@
 /**
  * Keeps the endpoints on Knative as they are in Sluice: looks at what is there, plans, acts, and reports where each
- * revision answers. Level-triggered: any change of either side, and every few seconds without one, looks at the whole
+ * revision answers. Level-triggered: a change of either side, or a few seconds without one, makes it look at the whole
  * endpoint again, so that it does not matter what was missed or who changed it.
  */
 import type { RawBuilder } from 'kysely';
