@@ -133,7 +133,7 @@ describe('a template', () => {
       tolerations: [{ key: 'gpu', operator: 'Exists' as const }],
       image: 'example/cuda:1',
     };
-    const made = templateOf(owner, revisionRoute(7, { scaling, placement }), 1, SETTINGS);
+    const made = templateOf(owner, revisionRoute(7, { scaling, placement }), SETTINGS);
     expect(made.metadata).toEqual({
       name: `${SERVICE}-r7`,
       labels: {
@@ -144,7 +144,6 @@ describe('a template', () => {
         'sluice.dev/revision': '7',
       },
       annotations: {
-        'autoscaling.knative.dev/min-scale': '1',
         'autoscaling.knative.dev/max-scale': '5',
         'autoscaling.knative.dev/initial-scale': '1',
         'autoscaling.knative.dev/window': '30s',
@@ -154,7 +153,7 @@ describe('a template', () => {
         'serving.knative.dev/no-gc': 'true',
       },
     });
-    const amounts = { cpu: '250m', memory: '512Mi', 'nvidia.com/gpu': '2' };
+    const limits = { memory: '512Mi', 'nvidia.com/gpu': '2' };
     expect(made.spec).toMatchObject({
       containerConcurrency: 8,
       timeoutSeconds: 30,
@@ -166,7 +165,7 @@ describe('a template', () => {
         {
           image: 'example/cuda:1',
           env: [{ name: 'SLUICE_PODS_URL', value: 'http://gateway' }],
-          resources: { requests: amounts, limits: amounts },
+          resources: { requests: { cpu: '250m', ...limits }, limits },
           securityContext: { runAsNonRoot: true, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true },
         },
       ],
@@ -182,7 +181,7 @@ describe('a template', () => {
       startTimeoutSec: 90,
       protocols: ['openai' as const],
     };
-    const made = templateOf(owner, revisionRoute(1, { server }), 0, SETTINGS);
+    const made = templateOf(owner, revisionRoute(1, { server }), SETTINGS);
     expect(made.metadata.annotations?.['serving.knative.dev/progress-deadline']).toBe('90s');
     expect(made.spec).toMatchObject({
       containers: [
