@@ -192,7 +192,7 @@ describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => 
     const gate = await openTcpGate(hostname, Number(port));
     try {
       await operator.close();
-      operator = await bench.operator({ KUBECONFIG: kubeconfigThrough(gate.port, bench.namespace.access, folder) });
+      operator = await bench.operator({ KUBECONFIG: kubeconfigThrough(gate.port, bench.namespace, folder) });
       await bench.endpoint('away');
       await addressed('away', 1);
       gate.shut();

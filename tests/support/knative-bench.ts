@@ -16,7 +16,7 @@ import { openKnative } from '../../src/main/knative.js';
 import { migrate } from '../../src/platform/db/migrate.js';
 import { openDatabase } from '../../src/platform/db/open.js';
 import { ClusterFleet } from '../../src/platform/fleet/cluster-fleet.js';
-import { INGRESS, KUBECONFIG, openNamespace, SERVER_IMAGE, type TestNamespace } from './knative.js';
+import { INGRESS, openNamespace, SERVER_IMAGE, type TestNamespace } from './knative.js';
 import { freshDatabase } from './postgres.js';
 import { quietLog } from './quiet-log.js';
 
@@ -64,7 +64,7 @@ export async function openKnativeBench(
       SLUICE_PODS_URL: 'http://gateway.invalid',
       SLUICE_KNATIVE_INGRESS_URL: INGRESS,
       SLUICE_KUBERNETES_NAMESPACE: namespace.name,
-      KUBECONFIG: KUBECONFIG ?? '',
+      KUBECONFIG: namespace.workerKubeconfig,
       ...env,
       ...changes,
     });
@@ -89,6 +89,7 @@ export async function openKnativeBench(
     return number;
   };
   let serial = 1;
+  const refresh = async (name: string) => routing.refresh(db, (await getEndpoint(db, PROJECT, name)).id);
   const bench: KnativeBench = {
     db,
     databaseUrl,
@@ -103,12 +104,14 @@ export async function openKnativeBench(
       await bench.traffic(name, { revision: 1, percent: 100 });
     },
     async revise(name, server, spec = {}) {
-      return addRevision(db, PROJECT, name, { version: await version(name, server), reason: 'test', ...spec });
+      const input = { version: await version(name, server), reason: 'test', ...spec };
+      const number = await addRevision(db, PROJECT, name, input);
+      await refresh(name);
+      return number;
     },
     async traffic(name, ...targets) {
       await changeTraffic(db, PROJECT, name, { targets, actor: 'test', reason: 'test' });
-      const { id } = await getEndpoint(db, PROJECT, name);
-      await routing.refresh(db, id);
+      await refresh(name);
     },
     route(name) {
       const found = routing.find(PROJECT, name);

@@ -37,6 +37,8 @@ export interface TestNamespace {
   readonly name: string;
   readonly api: KubernetesApi;
   readonly access: ClusterAccess;
+  /** A kubeconfig of an account with the rights that docs/knative.md lists, and no others. */
+  readonly workerKubeconfig: string;
   close(): Promise<void>;
 }
 
@@ -46,14 +48,66 @@ export async function openNamespace(prefix: string): Promise<TestNamespace> {
   const api = new KubernetesApi(access);
   await api.create(NAMESPACES, { metadata: { name } });
   await api.apply<KubeObject>(ACCOUNTS, { metadata: { name: 'sluice-runtime' } });
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-kubeconfig-'));
+  const workerKubeconfig = join(folder, 'worker');
+  writeFileSync(workerKubeconfig, JSON.stringify(await workerConfig(api, access)));
   return {
     name,
     api,
     access,
+    workerKubeconfig,
     async close() {
+      rmSync(folder, { recursive: true, force: true });
       await api.delete(NAMESPACES, name).catch(() => false);
       await api.close();
     },
+  };
+}
+
+/** As docs/knative.md says. */
+const WORKER_RULES = [
+  ['serving.knative.dev', 'services', 'get list watch create patch delete'],
+  ['serving.knative.dev', 'revisions', 'list watch patch delete'],
+  ['autoscaling.internal.knative.dev', 'podautoscalers', 'list watch patch'],
+  ['', 'pods', 'list watch'],
+  ['', 'pods/log', 'get'],
+] as const;
+
+async function workerConfig(api: KubernetesApi, { server, tls, namespace }: ClusterAccess): Promise<object> {
+  const account = 'sluice-worker';
+  const rbac = { apiVersion: 'rbac.authorization.k8s.io/v1', namespaced: true };
+  const metadata = { name: account };
+  await api.create(ACCOUNTS, { metadata });
+  await api.create(
+    { ...rbac, kind: 'Role', plural: 'roles' },
+    {
+      metadata,
+      rules: WORKER_RULES.map(([group, resource, verbs]) => ({
+        apiGroups: [group],
+        resources: [resource],
+        verbs: verbs.split(' '),
+      })),
+    },
+  );
+  await api.create(
+    { ...rbac, kind: 'RoleBinding', plural: 'rolebindings' },
+    {
+      metadata,
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: account },
+      subjects: [{ kind: 'ServiceAccount', name: account, namespace }],
+    },
+  );
+  const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } };
+  const { status } = await api.create<KubeObject & { status: { token: string } }>(
+    { ...ACCOUNTS, plural: `serviceaccounts/${account}/token` },
+    request,
+  );
+  const authority = Buffer.from(tls.ca ?? '').toString('base64');
+  return {
+    'current-context': 'c',
+    clusters: [{ name: 'c', cluster: { server, 'certificate-authority-data': authority } }],
+    users: [{ name: 'c', user: { token: status.token } }],
+    contexts: [{ name: 'c', context: { cluster: 'c', user: 'c', namespace } }],
   };
 }
 
@@ -87,9 +141,10 @@ function librariesOf(program: string): string[] {
 }
 
 /** A kubeconfig that leads to the same API server by a port of this machine. */
-export function kubeconfigThrough(port: number, { server }: ClusterAccess, folder: string): string {
+export function kubeconfigThrough(port: number, { access, workerKubeconfig }: TestNamespace, folder: string): string {
+  const { server } = access;
   const path = join(folder, 'kubeconfig');
   const other = `https://${new URL(server).hostname}:${port}`;
-  writeFileSync(path, readFileSync(KUBECONFIG ?? '', 'utf8').replaceAll(server, other));
+  writeFileSync(path, readFileSync(workerKubeconfig, 'utf8').replaceAll(server, other));
   return path;
 }
