@@ -16,6 +16,7 @@ import type { Forward } from './kubectl.js';
 import { type LoadPlan, Loads } from './load.js';
 import { type Cluster, givenCluster, MODELS, ownCluster, SYSTEM } from './setup.js';
 import { agree, shareOf, shares, tolerance } from './shares.js';
+import { testCluster } from './tests.js';
 import { undisturbed } from './undisturbed.js';
 
 const OVERLAY = join('tests', 'cluster', 'overlay');
@@ -141,6 +142,12 @@ async function look(made: Cluster, tell: (line: string) => void) {
       figures[`from zero ${turn}, ms`] =
         `${Math.round(cold.totalMs)}: Knative ${Math.round(cold.knativeMs)}, container ${cold.containerMs}, ${server.join(', ')}`;
     }
+
+    tell('the tests that need a cluster');
+    const tested = await testCluster(made.kubeconfig);
+    figures['tests that need a cluster: passed, failed'] = `${tested.passed}, ${tested.failed}`;
+    for (const name of tested.names) expect(false, `test failed: ${name}`);
+    for (const name of tested.skipped) notRun.push(name);
   } finally {
     await Promise.all(ways.map((way) => way.stop()));
     await loads.close().catch((error) => tell(`the load's namespace stays: ${messageOf(error)}`));
