@@ -13,6 +13,9 @@ const HYPERKUBE = join(
   'hyperkube',
 );
 
+/** The program and its first arguments. */
+export const kubectlCommand = (): readonly string[] => (existsSync(HYPERKUBE) ? [HYPERKUBE, 'kubectl'] : ['kubectl']);
+
 export interface KubectlResult {
   readonly code: number;
   readonly stdout: string;
@@ -21,7 +24,7 @@ export interface KubectlResult {
 
 /** Runs kubectl to its end; `input` is its stdin. */
 export function kubectl(args: readonly string[], input = ''): Promise<KubectlResult> {
-  const [program, first] = existsSync(HYPERKUBE) ? [HYPERKUBE, ['kubectl']] : ['kubectl', []];
+  const [program = '', ...first] = kubectlCommand();
   const config = TEST_KUBECONFIG === undefined ? [] : ['--kubeconfig', TEST_KUBECONFIG];
   return new Promise((resolve) => {
     const options = { maxBuffer: 2 ** 26, timeout: 60_000 };

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { kubectlCommand } from '../../tests/support/kubectl.js';
 import { Kubectl } from './kubectl.js';
 
 /** Where the overlay for tests puts Sluice, and its model servers and jobs. */
@@ -45,7 +46,7 @@ export async function ownCluster(tell: (line: string) => void): Promise<Cluster>
   }
   const kubeconfig = join(FOLDER, 'run', 'kubeconfig.host');
   return {
-    kubectl: new Kubectl([join(FOLDER, 'bin', 'hyperkube'), 'kubectl'], kubeconfig),
+    kubectl: new Kubectl(kubectlCommand(), kubeconfig),
     kubeconfig,
     api: { stop: () => script('api-stop'), start: () => script('api-start') },
     close: () => script('down'),
@@ -53,7 +54,7 @@ export async function ownCluster(tell: (line: string) => void): Promise<Cluster>
 }
 
 export function givenCluster(kubeconfig: string): Cluster {
-  return { kubectl: new Kubectl(['kubectl'], kubeconfig), kubeconfig, api: undefined, close: async () => {} };
+  return { kubectl: new Kubectl(kubectlCommand(), kubeconfig), kubeconfig, api: undefined, close: async () => {} };
 }
 
 /** A verb of tests/cluster. */
