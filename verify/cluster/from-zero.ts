@@ -1,5 +1,6 @@
 /** The first answer of an endpoint without a single pod: how long it takes, and whose share of it that is. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CONTAINER } from '../../src/platform/knative/template.js';
 import type { LoadPlan, Loads } from './load.js';
 import { type Cluster, MODELS } from './setup.js';
 
@@ -8,7 +9,7 @@ export interface ColdStart {
   readonly totalMs: number;
   /** From the request to the pod: Knative's autoscaler and activator, and the scheduler. */
   readonly knativeMs: number;
-  /** From the pod to its running container: kubelet, image and sandbox. */
+  /** From the pod to its running container: scheduler, kubelet, image and sandbox; Kubernetes tells whole seconds. */
   readonly containerMs: number;
   /** Of the model server's own phases: process and library, model files, load and warm-up. */
   readonly serverMs: Readonly<Record<string, number>>;
@@ -42,24 +43,28 @@ export async function fromZero(
   const { items } = await kubectl.json<Pods>(list);
   const pod = items[0];
   if (!pod) throw new Error('the request was answered without a pod');
-  const log = await kubectl.run(['-n', MODELS, 'logs', pod.metadata.name, '-c', 'user-container']);
+  const log = await kubectl.run(['-n', MODELS, 'logs', pod.metadata.name, '-c', CONTAINER]);
   const phases = phasesOf(log);
-  const server = Object.values(phases).reduce((sum, ms) => sum + ms, 0);
+  // library and files come at the same time: the sum of the phases is more than the whole
+  const { total: server = 0 } = phases;
   const created = Date.parse(pod.metadata.creationTimestamp);
   const started = Date.parse(
-    pod.status.containerStatuses?.find(({ name }) => name === 'user-container')?.state.running?.startedAt ?? '',
+    pod.status.containerStatuses?.find(({ name }) => name === CONTAINER)?.state.running?.startedAt ?? '',
   );
-  // Kubernetes tells whole seconds
   const containerMs = Math.max(0, started - created);
   return { totalMs: maxMs, containerMs, serverMs: phases, knativeMs: Math.max(0, maxMs - containerMs - server) };
 }
 
-/** The model server says its phases in one line of JSON when it is ready. */
+/** What the model server says of its start when it is ready: `processMs`, `fetchMs`, `loadMs`, `totalMs` and so on. */
 function phasesOf(log: string): Record<string, number> {
   for (const line of log.split('\n').reverse()) {
-    if (!line.includes('"phases"')) continue;
-    const { phases } = JSON.parse(line) as { phases: Record<string, number> };
-    return phases;
+    if (!line.includes('"message":"ready"')) continue;
+    const fields = Object.entries(JSON.parse(line) as Record<string, unknown>);
+    return Object.fromEntries(
+      fields.flatMap(([name, value]) =>
+        name.endsWith('Ms') && typeof value === 'number' ? [[name.slice(0, -2), value]] : [],
+      ),
+    );
   }
   return {};
 }
