@@ -17,7 +17,10 @@ const agent = new Agent({ keepAlive: true, maxSockets: plan.connections ?? 64 })
 const body = Buffer.from(plan.body);
 const headers = { 'content-type': 'application/json', ...plan.headers, 'content-length': body.length };
 const began = Date.now();
-const report = { sent: 0, answered: 0, failed: 0, again: 0, byVersion: {}, byStatus: {}, failures: [], slowestMs: 0 };
+const beganAt = performance.now();
+const report = { sent: 0, answered: 0, failed: 0, again: 0, byVersion: {}, byStatus: {}, failures: [] };
+/** The longest that a request of each second took. */
+const longestMs = [];
 const latencies = [];
 
 function once() {
@@ -51,7 +54,10 @@ async function predict() {
     const version = JSON.parse(text).model_version ?? '?';
     report.byVersion[version] = (report.byVersion[version] ?? 0) + 1;
     report.answered++;
-    latencies.push(performance.now() - start);
+    const tookMs = performance.now() - start;
+    latencies.push(tookMs);
+    const second = Math.floor((start - beganAt) / 1000);
+    longestMs[second] = Math.max(longestMs[second] ?? 0, tookMs);
   } catch (error) {
     report.failed++;
     if (report.failures.length < 20)
@@ -75,9 +81,25 @@ if (plan.count === undefined) {
   };
   await Promise.all(Array.from({ length: plan.connections }, connection));
 }
+/** Stretches of seconds in which somebody waited for more than a second. */
+const waits = [];
+for (let second = 0; second < longestMs.length; second++) {
+  const ms = Math.round(longestMs[second] ?? 0);
+  if (ms <= 1000) continue;
+  const last = waits.at(-1);
+  if (last && second - last.toSec <= 2) Object.assign(last, { toSec: second, ms: Math.max(last.ms, ms) });
+  else waits.push({ fromSec: second, toSec: second, ms });
+}
 latencies.sort((a, b) => a - b);
 const at = (q) => Number((latencies[Math.floor(q * (latencies.length - 1))] ?? 0).toFixed(2));
 console.log(
-  JSON.stringify({ ...report, seconds: (Date.now() - began) / 1000, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) }),
+  JSON.stringify({
+    ...report,
+    waits,
+    seconds: (Date.now() - began) / 1000,
+    p50Ms: at(0.5),
+    p99Ms: at(0.99),
+    maxMs: at(1),
+  }),
 );
 agent.destroy();

@@ -24,6 +24,8 @@ export interface LoadReport {
   readonly byVersion: Readonly<Record<string, number>>;
   readonly byStatus: Readonly<Record<string, number>>;
   readonly failures: readonly string[];
+  /** When somebody waited for more than a second, and for how long at most. */
+  readonly waits: readonly { readonly fromSec: number; readonly toSec: number; readonly ms: number }[];
   readonly seconds: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
