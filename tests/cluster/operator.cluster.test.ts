@@ -26,6 +26,7 @@ const LONG = 60_000;
 describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => {
   let bench: KnativeBench;
   let operator: { close(): Promise<void> };
+  let extra: { close(): Promise<void> } | undefined;
 
   beforeAll(async () => {
     await bringServerImage();
@@ -34,7 +35,7 @@ describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => 
   }, 120_000);
 
   afterAll(async () => {
-    await operator?.close();
+    await Promise.all([operator?.close(), extra?.close()]);
     await bench?.close();
   }, 60_000);
 
@@ -233,6 +234,7 @@ describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => 
 
   it('are led by one worker, and by another at once when that one goes', async () => {
     const second = await bench.operator();
+    extra = second;
     const reporters = async () =>
       new Set((await bench.db.selectFrom('revision_status').select('gateway').execute()).map(({ gateway }) => gateway));
     await bench.revise('away');
