@@ -26,6 +26,7 @@ const LONG = 60_000;
 describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => {
   let bench: KnativeBench;
   let operator: { close(): Promise<void> };
+  let extra: { close(): Promise<void> } | undefined;
 
   beforeAll(async () => {
     await bringServerImage();
@@ -34,7 +35,7 @@ describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => 
   }, 120_000);
 
   afterAll(async () => {
-    await operator?.close();
+    await Promise.all([operator?.close(), extra?.close()]);
     await bench?.close();
   }, 60_000);
 
@@ -56,7 +57,12 @@ describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => 
       .map(({ revisionName, percent, tag }) => `${revisionName?.split('-').pop()} ${tag ? `#${tag}` : percent}`)
       .sort();
   const addressed = (name: string, number: number) =>
-    eventually(() => bench.revision(name, number).address !== undefined, LONG);
+    eventually(() => bench.revision(name, number).address !== undefined, LONG).catch(async (error) => {
+      const { id } = bench.route(name);
+      const said = bench.db.selectFrom('revision_status').selectAll().where('endpoint_id', '=', id);
+      const rows = (await said.execute()).map((row) => `r${row.revision}: ${row.message}`);
+      throw new Error(`${error.message}: ${rows.join('; ')}; ${(await shares(name)).join(', ')}`);
+    });
   const problem = async (name: string, number: number, words: RegExp) => {
     await eventually(() => words.test(bench.revision(name, number).problem ?? ''), LONG).catch((error) => {
       throw new Error(`${error.message}: ${bench.revision(name, number).problem}`);
@@ -131,11 +137,11 @@ describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => 
         .set({ placement: JSON.stringify(value) })
         .where('name', '=', 'broken')
         .execute();
-    await placement({ cpus: 0.1, memoryMb: 64 });
+    await placement({ cpus: 0.05, memoryMb: 64 });
     await bench.revise('broken', { env: { EAT_MB: '256' } });
     await placement({ cpus: 500, memoryMb: 64 });
     await bench.revise('broken');
-    await placement({ cpus: 0.1, memoryMb: 64, nodeSelector: { disk: 'ssd' } });
+    await placement({ cpus: 0.05, memoryMb: 64, nodeSelector: { disk: 'ssd' } });
     await bench.revise('broken');
     await problem('broken', 2, /keeps ending: exit code 3: .*the weights are of another model|exit code 3/);
     await problem('broken', 3, /there-is-none:1 cannot be pulled/);
@@ -228,6 +234,7 @@ describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => 
 
   it('are led by one worker, and by another at once when that one goes', async () => {
     const second = await bench.operator();
+    extra = second;
     const reporters = async () =>
       new Set((await bench.db.selectFrom('revision_status').select('gateway').execute()).map(({ gateway }) => gateway));
     await bench.revise('away');

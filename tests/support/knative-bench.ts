@@ -39,7 +39,7 @@ export interface KnativeBench {
 
 const PROJECT = 'default';
 /** Many fit on a machine of two processors. */
-const SMALL = { cpus: 0.1, memoryMb: 96 };
+const SMALL = { cpus: 0.05, memoryMb: 96 };
 
 export async function openKnativeBench(
   prefix: string,

@@ -27,6 +27,9 @@ export class ClusterFleet implements Fleet {
       if (route) known.take(route);
       else this.remove(key, known);
     }
+    if (this.closed) return;
+    // a connection is made when there is a request; what is known of a revision is told without one
+    for (const route of endpoint.revisions.values()) if (route.address || route.problem) this.revision(route);
   }
 
   forget(endpointId: string): void {
