@@ -13,7 +13,12 @@ const tolerationSchema = z
 
 export const placementSchema = z
   .object({
-    cpus: z.number().positive().max(1024).default(1).describe('Processors set aside for a replica; may be fractional.'),
+    cpus: z
+      .number()
+      .positive()
+      .max(1024)
+      .default(0.5)
+      .describe('Processors set aside for a replica; may be fractional. It may use more where nobody else wants them.'),
     memoryMb: z
       .number()
       .int()

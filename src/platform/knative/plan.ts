@@ -62,7 +62,7 @@ export function planOf(
   if (!service && observed.revisions.length > 0)
     return { ...NOTHING, removeRevisions: observed.revisions.filter((one) => !isEnding(one)) };
   const living = observed.revisions.filter((one) => !isEnding(one));
-  const apply = applyOf(endpoint, kept, { ...observed, revisions: living }, settings, { nowMs, refused });
+  const apply = applyOf(endpoint, kept, { ...observed, revisions: living }, settings, refused);
   const wanted = new Set(kept.map(({ number }) => number));
   const named = new Set(
     [...(service?.spec.traffic ?? []), ...(service?.status?.traffic ?? []), ...(apply?.service.spec.traffic ?? [])].map(
@@ -99,7 +99,7 @@ function applyOf(
   kept: readonly RevisionRoute[],
   { service, revisions }: Observed,
   settings: KnativeSettings,
-  { nowMs, refused }: { readonly nowMs: number; readonly refused: ReadonlySet<number> },
+  refused: ReadonlySet<number>,
 ): Plan['apply'] {
   const there = new Map(revisions.map((one) => [numberOf(one), one]));
   const next = firstMissing(endpoint, kept, there, refused);
