@@ -114,7 +114,9 @@ export async function runStory(options: StoryOptions): Promise<Account> {
     stream: fileBody(await readFile(join(options.folder, 'holdout.json'))),
   });
   await client.post('/api/v1/models', { json: { name } });
-  await client.put(`/api/v1/endpoints/${name}`, { json: { name, model: name, ...ENDPOINT, placement: { cpus: options.cpus ?? 1, memoryMb: 512 } } });
+  await client.put(`/api/v1/endpoints/${name}`, {
+    json: { name, model: name, ...ENDPOINT, placement: { cpus: options.cpus ?? 1, memoryMb: 512 } },
+  });
   tell(`endpoint "${name}" waits for its first model; ${data.rows.length} held-out digits judge every candidate`);
 
   const run = (plan: Plan) => runChapter(options, plan, code, requirements);
