@@ -84,18 +84,17 @@ describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => 
     const scale = async () => {
       const name = `${service('digits')}-r2`;
       const scaler = await bench.namespace.api.get<PodAutoscaler>(POD_AUTOSCALERS, name);
-      const revision = await readRevision('digits', 2);
-      return [revision?.metadata.annotations?.[MIN_SCALE], scaler?.metadata.annotations?.[MIN_SCALE]].join(' ');
+      return scaler?.metadata.annotations?.[MIN_SCALE] ?? '0';
     };
-    expect(await scale()).toBe('0 0');
+    expect(await scale()).toBe('0');
     const { id } = bench.route('digits');
     await keepWarm(bench.db, id, 2, new Date(Date.now() + 600_000));
-    await eventually(async () => (await scale()) === '1 1', LONG);
+    await eventually(async () => (await scale()) === '1', LONG);
     const status = async () =>
       (await bench.db.selectFrom('revision_status').selectAll().where('revision', '=', 2).execute())[0];
     await eventually(async () => (await status())?.ready === 1, LONG);
     await keepWarm(bench.db, id, 2, null);
-    await eventually(async () => (await scale()) === '0 0', LONG);
+    await eventually(async () => (await scale()) === '0', LONG);
   });
 
   it('are made whole again after a hand changed the traffic, the template or the labels, or deleted them', async () => {
@@ -151,8 +150,10 @@ describe.skipIf(NO_CLUSTER)('endpoints on Knative', { timeout: 120_000 }, () => 
     await problem('broken', 7, /refused .*must not set the field\(s\): .*nodeSelector/);
     // and what works is not held up by them
     expect(await ask('broken', 1)).toBe(`${service('broken')}-r1`);
-    const failing = await db.selectFrom('revision_status').selectAll().where('revision', '>=', 2).execute();
-    expect(failing.filter((row) => row.failing && row.message !== '').length).toBeGreaterThanOrEqual(5);
+    const rows = await db.selectFrom('revision_status').selectAll().where('revision', '>=', 2).execute();
+    // what no node can take may yet find one
+    const failing = rows.filter((row) => row.failing && row.message !== '').map(({ revision }) => revision);
+    expect(failing.filter((number) => number > 2).sort()).toEqual([3, 4, 5, 7]);
   });
 
   it('leave alone what Sluice did not make', async () => {

@@ -11,12 +11,12 @@ import { unpackBlob } from '../../training/code.js';
 import { cancelReason } from '../../training/script.js';
 import { jobFolder } from '../../training/workspace.js';
 import type { KubernetesApi } from '../api.js';
-import type { Pod } from '../objects.js';
+import { PODS, type Pod } from '../objects.js';
 import { heldBy, isPassing, JobHolder } from './hold.js';
 import type { JobSettings } from './manifest.js';
-import { EVENTS, JOB_LABEL, JOBS, type Job, type KubeEvent, MANAGED, rankOf } from './objects.js';
+import { EVENTS, JOB_LABEL, JOB_NAME_LABEL, JOBS, type Job, type KubeEvent, MANAGED, rankOf } from './objects.js';
 import { Progress } from './progress.js';
-import { isTaken, type Verdict, verdictOf } from './verdict.js';
+import { isOver, isTaken, type Verdict, verdictOf } from './verdict.js';
 import { JobView } from './view.js';
 import { startProblem, waitingWords } from './waiting.js';
 
@@ -120,7 +120,12 @@ export class KubernetesRunner implements Runner {
       const job = await this.present(view, name, uid);
       if (!job) return ended({ kind: 'cancelled', reason: `its Job ${name} was deleted on the cluster` });
       if (heldBy(job) > attempt.number) throw new AppError('conflict', 'a later attempt has taken its Job over');
-      const pods = view.podsOf(name);
+      // the watch of pods may be behind that of Jobs: how one ended is asked, not remembered
+      const pods = isOver(job) ? await this.podsNow(name) : view.podsOf(name);
+      if (!pods) {
+        await view.changedSince(version, LOOK_MS, signal);
+        continue;
+      }
       const first = pods.filter((pod) => rankOf(pod) === 0);
       for (const pod of first) if (hasStarted(pod)) await progress.started(pod);
       for (const pod of pods.filter((one) => isTaken(one) && !takenAway.has(one.metadata.name))) {
@@ -152,6 +157,17 @@ export class KubernetesRunner implements Runner {
     } catch (error) {
       if (!isPassing(error)) throw error;
       return { metadata: { name, uid } };
+    }
+  }
+
+  /** Undefined while the API server is away. */
+  private async podsNow(jobName: string): Promise<Pod[] | undefined> {
+    try {
+      const { items } = await this.options.api.list<Pod>(PODS, { labelSelector: `${JOB_NAME_LABEL}=${jobName}` });
+      return items.sort((a, b) => rankOf(a) - rankOf(b));
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      return undefined;
     }
   }
 

@@ -26,12 +26,19 @@ const messageSchema = z.object({
   outputs: z.string().nullish(),
 });
 
-/** Undefined while the Job goes on. */
+/** Whether the Job goes on no more. */
+export function isOver(job: Job): boolean {
+  return is(job, 'Complete') || is(job, 'Failed') || is(job, 'FailureTarget');
+}
+
+/** Undefined while the Job goes on. `pods`: as they are when it does no more. */
 export function verdictOf(job: Job, pods: readonly Pod[], attempt: Attempt): Verdict | undefined {
-  const done = (type: string) => conditionOf(job, type)?.status === 'True';
-  if (done('Complete')) return collected(pods);
-  if (done('Failed') || done('FailureTarget')) return failed(job, pods, attempt);
-  return undefined;
+  if (is(job, 'Complete')) return collected(pods);
+  return isOver(job) ? failed(job, pods, attempt) : undefined;
+}
+
+function is(job: Job, type: string): boolean {
+  return conditionOf(job, type)?.status === 'True';
 }
 
 function collected(pods: readonly Pod[]): Verdict {
