@@ -71,7 +71,8 @@ export class BlobCache {
     if (found) return found;
     // it came while what was here was found to be damaged
     if (this.kept.has(digest)) return this.hold(digest, source);
-    const going = this.coming.get(digest) ?? this.begin(digest, source);
+    // begun in a later turn: it takes itself out of the map when it fails, and must be in it by then
+    const going = this.coming.get(digest) ?? Promise.resolve().then(() => this.begin(digest, source));
     this.coming.set(digest, going);
     const coming = await going;
     if (!coming) return undefined;
