@@ -24,6 +24,7 @@ import { fileURLToPath } from 'node:url';
 const ENTRIES = {
   runtime: 'src/runtimes/main.ts',
   pod: 'src/runtimes/pod.ts',
+  'node-cache': 'src/runtimes/node-cache.ts',
   gateway: 'src/main/run-gateway.ts',
   worker: 'src/main/run-worker.ts',
   'payload-log': 'src/main/run-payload-log.ts',

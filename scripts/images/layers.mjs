@@ -98,7 +98,7 @@ export function pythonPackages(interpreter, requirements) {
 export const PROGRAMS = {
   // workers load candidates for their gates, in a model server of their own
   sluice: { entries: ['sluice', 'gateway', 'worker', 'payload-log', 'runtime'], also: ['onnxruntime-node'] },
-  runtime: { entries: ['pod', 'runtime'], also: ['onnxruntime-node'] },
+  runtime: { entries: ['pod', 'node-cache', 'runtime'], also: ['onnxruntime-node'] },
 };
 
 /**

@@ -8,7 +8,7 @@ function dist(): URL {
 }
 
 /** A built program of this package. */
-export function program(name: 'runtime' | 'pod' | 'gateway' | 'worker' | 'payload-log'): string {
+export function program(name: 'runtime' | 'pod' | 'node-cache' | 'gateway' | 'worker' | 'payload-log'): string {
   return fileURLToPath(new URL(`${name}.js`, dist()));
 }
 

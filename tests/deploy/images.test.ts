@@ -31,6 +31,8 @@ describe.skipIf(process.platform !== 'linux')('the programs of an image', () => 
     await run('node', ['scripts/images/app-folder.mjs', 'runtime', app]);
     expect(readdirSync(join(app, 'node_modules')).sort()).toEqual(['@koromix', 'koffi', 'onnxruntime-node']);
     expect(readdirSync(join(app, 'dist'))).not.toContain('gateway.js');
+    const failed = await run('node', ['dist/node-cache.js'], { cwd: app, env }).catch((error: unknown) => error);
+    expect(String((failed as { stderr?: string }).stderr)).toContain('SLUICE_PODS_URL is not set');
   });
 });
 

@@ -18,6 +18,7 @@ const named = (kind: string, name: string) =>
 describe('the manifests', () => {
   it('run nothing as root, privileged, unbounded, or with a token that it does not need', () => {
     expect(objects.filter(({ kind }) => kind === 'Deployment' || kind === 'StatefulSet')).toHaveLength(5);
+    expect(objects.filter(({ kind }) => kind === 'DaemonSet')).toHaveLength(1);
     expect(objects.flatMap(policyProblems)).toEqual([]);
   });
 
@@ -63,6 +64,20 @@ describe('the manifests', () => {
         ?.terminationGracePeriodSeconds ?? 0;
     expect(grace('sluice-gateway')).toBeGreaterThanOrEqual(5 + setting('SLUICE_DRAIN_SEC') + 10);
     expect(grace('sluice-worker')).toBeGreaterThanOrEqual(setting('SLUICE_STOP_GRACE_SEC') + 10);
+  });
+
+  it('lead pods to the cache of their own node, which alone asks the gateways itself', () => {
+    const service = named('Service', 'sluice-node-cache');
+    expect(service?.spec).toMatchObject({ internalTrafficPolicy: 'Local' });
+    const { content } = all.find(({ folder }) => folder.endsWith('components/node-cache')) ?? {};
+    const [setting] = content?.configMapGenerator?.flatMap(({ literals = [] }) => literals) ?? [];
+    expect(setting).toBe('SLUICE_PODS_URL=http://sluice-node-cache.sluice.svc.cluster.local');
+    const pod = named('DaemonSet', 'sluice-node-cache')?.spec?.template?.spec;
+    const gateways = /^SLUICE_PODS_URL=(.*)$/m.exec(readFileSync('deploy/knative/base/settings.env', 'utf8'))?.[1];
+    expect(pod?.containers[0]).toMatchObject({ env: [{ name: 'SLUICE_PODS_URL', value: gateways }, { name: 'PORT' }] });
+    const grace = (pod as { terminationGracePeriodSeconds?: number } | undefined)?.terminationGracePeriodSeconds ?? 0;
+    const args = (pod?.containers[0] as { args?: readonly string[] } | undefined)?.args ?? [];
+    expect(grace).toBeGreaterThanOrEqual(5 + Number(args[args.indexOf('--drain-ms') + 1]) / 1000 + 10);
   });
 
   it('give gateways one right, workers rights in one namespace, and nobody a wildcard', () => {

@@ -19,7 +19,7 @@ export interface PodOptions {
   readonly args?: readonly string[];
 }
 
-export interface TestPod {
+export interface TestProgram {
   readonly pid: number;
   /** Resolves when it listens. */
   readonly url: Promise<string>;
@@ -29,9 +29,12 @@ export interface TestPod {
   said(message: string): Promise<Readonly<Record<string, unknown>>>;
   /** Resolves with its exit code or signal, and all that it wrote. */
   readonly ended: Promise<{ readonly how: number | string | null; readonly text: string }>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+export interface TestPod extends TestProgram {
   /** What Kubernetes would read of its end. */
   readonly terminationLog: string;
-  kill(signal: NodeJS.Signals): void;
 }
 
 const cleanups: (() => Promise<void> | void)[] = [];
@@ -46,11 +49,35 @@ export async function startPod({ podsUrl, token, models, args = [] }: PodOptions
   const [tokenFile, terminationLog] = [join(folder, 'token'), join(folder, 'termination-log')];
   // the kubelet makes it before the container starts
   await Promise.all([writeFile(tokenFile, token), writeFile(terminationLog, '')]);
-  const argv = [
+  const started = startProgram([
     program('pod'),
     ...['--pods-url', podsUrl, '--token-file', tokenFile, '--models', models ?? join(folder, 'models')],
     ...['--http', '127.0.0.1:0', '--termination-log', terminationLog, ...args],
-  ];
+  ]);
+  cleanups.push(async () => {
+    started.kill('SIGKILL');
+    await started.ended;
+    await rm(folder, { recursive: true, force: true });
+  });
+  return { ...started, terminationLog };
+}
+
+/** The real program of a node's cache. */
+export async function startNodeCache(options: {
+  readonly podsUrl: string;
+  readonly folder: string;
+}): Promise<TestProgram> {
+  const { podsUrl, folder } = options;
+  const argv = ['--pods-url', podsUrl, '--folder', folder, '--http', '127.0.0.1:0'];
+  const started = startProgram([program('node-cache'), ...argv]);
+  cleanups.push(async () => {
+    started.kill('SIGKILL');
+    await started.ended;
+  });
+  return started;
+}
+
+function startProgram(argv: readonly string[]): TestProgram {
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'ignore', 'pipe'] });
   const lines: Readonly<Record<string, unknown>>[] = [];
   const texts: string[] = [];
@@ -75,19 +102,14 @@ export async function startPod({ podsUrl, token, models, args = [] }: PodOptions
         if (!found && !over) return;
         waiting.delete(look);
         if (found) resolve(found);
-        else reject(new AppError('internal', `the pod ended without saying "${message}": ${texts.join('\n')}`));
+        else reject(new AppError('internal', `the program ended without saying "${message}": ${texts.join('\n')}`));
       };
       waiting.add(look);
       look();
     });
-  cleanups.push(async () => {
-    child.kill('SIGKILL');
-    await ended;
-    await rm(folder, { recursive: true, force: true });
-  });
   const url = said('listening').then(({ http }) => `http://127.0.0.1:${http}`);
   url.catch(() => undefined);
-  return { pid: child.pid ?? 0, url, lines, said, ended, terminationLog, kill: (signal) => void child.kill(signal) };
+  return { pid: child.pid ?? 0, url, lines, said, ended, kill: (signal) => void child.kill(signal) };
 }
 
 export interface PodsDoor {

@@ -59,7 +59,7 @@ export interface PodEnv {
 export function readPodArgs(argv: readonly string[], env: PodEnv = process.env): PodArgs {
   const values = parse(argv);
   return {
-    podsUrl: readUrl(values['pods-url'] ?? env.SLUICE_PODS_URL),
+    podsUrl: readPodsUrl(values['pods-url'] ?? env.SLUICE_PODS_URL),
     tokenFile: values['token-file'] ?? '/var/run/sluice/token',
     models: values.models ?? '/models',
     cacheBytes:
@@ -79,7 +79,8 @@ export function readPodArgs(argv: readonly string[], env: PodEnv = process.env):
   };
 }
 
-function readUrl(text: string | undefined): string {
+/** The URL below which gateways answer pods, without a slash at its end. */
+export function readPodsUrl(text: string | undefined): string {
   if (text === undefined) throw new AppError('invalid', '--pods-url is missing, and SLUICE_PODS_URL is not set');
   if (!/^https?:\/\//.test(text) || !URL.canParse(text))
     throw new AppError('invalid', `--pods-url is "${text}", expected an http or https URL`);

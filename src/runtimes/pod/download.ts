@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { AppError, messageOf } from '../../errors.js';
+import { writeWhole } from './blob-files.js';
 import type { Gateway, ModelFile } from './gateway.js';
 import { away } from './http-get.js';
 
@@ -47,7 +48,9 @@ async function fetchInto(gateway: Gateway, file: ModelFile, handle: FileHandle):
       for await (const chunk of answer as AsyncIterable<Buffer>) {
         if (bytes + chunk.length > file.bytes) return;
         hash.update(chunk);
-        await writeWhole(handle, chunk, bytes);
+        await writeWhole(handle, chunk, bytes).catch((error) => {
+          throw cannotWrite(error);
+        });
         bytes += chunk.length;
       }
     } catch (error) {
@@ -57,15 +60,6 @@ async function fetchInto(gateway: Gateway, file: ModelFile, handle: FileHandle):
       throw away(`the source of ${file.path}`, new Error(`it ended after ${bytes} of ${file.bytes} bytes`));
   });
   return `sha256:${hash.digest('hex')}`;
-}
-
-async function writeWhole(handle: FileHandle, chunk: Buffer, position: number): Promise<void> {
-  for (let at = 0; at < chunk.length; ) {
-    const { bytesWritten } = await handle.write(chunk, at, chunk.length - at, position + at).catch((error) => {
-      throw cannotWrite(error);
-    });
-    at += bytesWritten;
-  }
 }
 
 /** Nothing that passes by itself. */

@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { AppError, asAppError, messageOf, WIRE } from '../../errors.js';
 import type { Log } from '../../log.js';
+import { isDigest } from './blob-files.js';
+import { BlobSource } from './blob-source.js';
 import { get, readAll, refusal } from './http-get.js';
 
 export interface ModelFile {
@@ -30,19 +32,20 @@ const MAX_WAIT_MS = 5_000;
 const SAY_AGAIN_MS = 15_000;
 
 export class Gateway {
-  /** Whether files are to come through the gateway: where it points to cannot be reached from here. */
-  private direct = false;
+  private readonly source: BlobSource;
 
   constructor(
     private readonly url: string,
     private readonly tokenFile: string,
     private readonly log: Log,
-  ) {}
+  ) {
+    this.source = new BlobSource(url, log);
+  }
 
   /** Rejects only when this pod has nothing to ask for here. */
   model(): Promise<PodModel> {
     return this.patiently('the model', async () => {
-      const answer = await this.ask('/pods/v1/model');
+      const answer = await get(`${this.url}/pods/v1/model`, { authorization: await this.authorization() });
       if (answer.statusCode !== 200) throw await refusal('the question for the model', answer);
       return readModel(await readAll(answer, MODEL_BYTES));
     });
@@ -50,18 +53,7 @@ export class Gateway {
 
   /** A blob's bytes from the one at `start` on, or from the first one: the answer's status says which (206 or 200). */
   async blob(digest: string, start: number): Promise<IncomingMessage> {
-    const range: Record<string, string> = start > 0 ? { range: `bytes=${start}-` } : {};
-    const path = `/pods/v1/blobs/${digest}`;
-    if (!this.direct) {
-      const answer = await this.ask(path, range);
-      const { location } = answer.headers;
-      if (answer.statusCode !== 307 || location === undefined) return this.checked(digest, answer);
-      answer.destroy();
-      const pointed = await this.follow(location, range);
-      if (pointed) return pointed;
-      this.direct = true;
-    }
-    return this.checked(digest, await this.ask(`${path}?redirect=false`, range));
+    return this.source.open(await this.authorization(), digest, start);
   }
 
   /** Does the work again, with growing waits, while it fails for reasons that pass. */
@@ -83,36 +75,12 @@ export class Gateway {
     }
   }
 
-  private async ask(path: string, headers: Readonly<Record<string, string>> = {}): Promise<IncomingMessage> {
+  private async authorization(): Promise<string> {
     // read each time: the kubelet renews it
     const token = await readFile(this.tokenFile, 'utf8').catch((error) => {
       throw new AppError('not_ready', `cannot read --token-file: ${messageOf(error)}`);
     });
-    return get(`${this.url}${path}`, { authorization: `Bearer ${token.trim()}`, ...headers });
-  }
-
-  /** Asks where it was pointed to, without the token, which is nobody else's business. Undefined when that leads nowhere. */
-  private async follow(
-    location: string,
-    range: Readonly<Record<string, string>>,
-  ): Promise<IncomingMessage | undefined> {
-    const { origin } = new URL(location);
-    try {
-      const answer = await get(location, range);
-      if (answer.statusCode === 200 || answer.statusCode === 206) return answer;
-      throw await refusal('the blob', answer);
-    } catch (error) {
-      this.log.warn('the blob store cannot be asked; files come through the gateway', {
-        store: origin,
-        error: messageOf(error),
-      });
-      return undefined;
-    }
-  }
-
-  private async checked(digest: string, answer: IncomingMessage): Promise<IncomingMessage> {
-    if (answer.statusCode === 200 || answer.statusCode === 206) return answer;
-    throw await refusal(`the question for ${digest}`, answer);
+    return `Bearer ${token.trim()}`;
   }
 }
 
@@ -129,12 +97,10 @@ function readModel(body: Buffer): PodModel {
     typeof path === 'string' && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
   const whole =
     [model.name, model.version, model.framework, model.entry, model.digest].every(isText) &&
-    /^sha256:[0-9a-f]{64}$/.test(model.digest) &&
+    isDigest(model.digest) &&
     (model.entry === '' || plain(model.entry)) &&
     Array.isArray(model.files) &&
-    model.files.every(
-      ({ path, digest, bytes }) => plain(path) && /^sha256:[0-9a-f]{64}$/.test(digest) && Number.isSafeInteger(bytes),
-    );
+    model.files.every(({ path, digest, bytes }) => plain(path) && isDigest(digest) && Number.isSafeInteger(bytes));
   if (!whole) throw new AppError('invalid', `the gateway's answer is no model: ${body.toString('utf8').slice(0, 300)}`);
   return model;
 }

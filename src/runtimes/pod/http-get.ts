@@ -6,10 +6,14 @@ import { AppError, type ErrorCode, messageOf, WIRE } from '../../errors.js';
 const SILENCE_MS = 20_000;
 
 /** Resolves with the head of the answer, whatever its status; its body is the caller's to read or to destroy. */
-export async function get(url: string, headers: Readonly<Record<string, string>>): Promise<IncomingMessage> {
+export async function get(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  method: 'GET' | 'HEAD' = 'GET',
+): Promise<IncomingMessage> {
   const { request } = url.startsWith('https:') ? (await import('node:https')).default : http;
   return new Promise((resolve, reject) => {
-    const asking = request(url, { headers: { ...headers }, timeout: SILENCE_MS }, resolve);
+    const asking = request(url, { method, headers: { ...headers }, timeout: SILENCE_MS }, resolve);
     asking.on('timeout', () => asking.destroy(new Error(`nothing came for ${SILENCE_MS} ms`)));
     asking.on('error', (error) => reject(away(new URL(url).origin, error)));
     asking.end();

@@ -3,11 +3,11 @@
  * once, `pods/<id>/` what one pod uses, as hard links to them. What is called by its hash came there whole, by a rename;
  * yet it is hashed again before it is used, since the machine may have failed and other programs can write there.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { copyFile, link, mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { copyFile, link, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AppError, messageOf } from '../../errors.js';
+import { hashOf, hexOf, listed, touch } from './blob-files.js';
 import { download } from './download.js';
 import type { Gateway, ModelFile, PodModel } from './gateway.js';
 
@@ -109,26 +109,6 @@ export class ModelStore {
   }
 }
 
-interface Listed {
-  readonly path: string;
-  readonly bytes: number;
-  readonly usedMs: number;
-  readonly links: number;
-}
-
-/** What lies in a folder; what goes meanwhile is left out. */
-async function listed(folder: string): Promise<Listed[]> {
-  const names = await readdir(folder);
-  const found = await Promise.all(
-    names.map(async (name): Promise<Listed | undefined> => {
-      const path = join(folder, name);
-      const entry = await stat(path).catch(() => undefined);
-      return entry && { path, bytes: entry.size, usedMs: entry.mtimeMs, links: entry.nlink };
-    }),
-  );
-  return found.filter((entry) => entry !== undefined);
-}
-
 /** Has the same bytes at another path; false when there are none. A copy where the file system has no links. */
 async function linked(from: string, to: string): Promise<boolean> {
   try {
@@ -138,21 +118,4 @@ async function linked(from: string, to: string): Promise<boolean> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
     throw error;
   }
-}
-
-async function hashOf(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Buffer);
-  return `sha256:${hash.digest('hex')}`;
-}
-
-/** Says that it is used now. */
-async function touch(path: string): Promise<void> {
-  const now = new Date();
-  // another user's cannot be told; then its age is what it is
-  await utimes(path, now, now).catch(() => undefined);
-}
-
-function hexOf(digest: string): string {
-  return digest.slice('sha256:'.length);
 }
