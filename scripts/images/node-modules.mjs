@@ -62,7 +62,7 @@ function resolve(root, name, from) {
 const IDLE =
   /\.(map|d\.ts|d\.mts|d\.cts|ts|md|markdown|flow|tsbuildinfo)$|(^|\/)(dist-types|doc|docs|example|examples|test|tests|vendor|\.github)\//i;
 /** Programs for other machines. */
-const ELSEWHERE = /(^|\/)(musl_x64|darwin|win32)\//;
+const ELSEWHERE = /(^|\/)(musl_x64|darwin|win32)\/|\.musl\.node$/;
 
 /** Whether a file of a package goes into an image, by its path within the package. */
 export function isUsed(folder, path) {

@@ -160,7 +160,10 @@ export class SluiceClient {
     let aliveAt = Date.now();
     for (let tries = 0; ; tries++) {
       const connection = new AbortController();
-      const signal = options.signal ? AbortSignal.any([options.signal, connection.signal]) : connection.signal;
+      // no AbortSignal.any: in Node 20 what it makes may be collected while a stream still waits for it
+      const leave = () => connection.abort(options.signal?.reason);
+      options.signal?.addEventListener('abort', leave);
+      if (options.signal?.aborted) leave();
       let watchdog: NodeJS.Timeout | undefined;
       const alive = () => {
         clearTimeout(watchdog);
@@ -173,7 +176,7 @@ export class SluiceClient {
           'GET',
           path,
           { ...(options.query ? { query: options.query } : {}), headers },
-          signal,
+          connection.signal,
         );
         if (response.status >= 400) throw ApiError.of(response, await response.text(), `GET ${path}`);
         const chunks = watched(response.body ?? [], () => {
@@ -197,6 +200,7 @@ export class SluiceClient {
         }
       } finally {
         clearTimeout(watchdog);
+        options.signal?.removeEventListener('abort', leave);
         connection.abort();
       }
       await sleep(
