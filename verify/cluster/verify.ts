@@ -38,8 +38,9 @@ export const cluster: Verification = {
     const tell = (line: string) =>
       process.stderr.write(`[${((performance.now() - began) / 1000).toFixed(0).padStart(4)} s] ${line}\n`);
     const { kubeconfig } = loadConfig().cluster;
-    const made = kubeconfig === undefined ? await ownCluster(tell) : givenCluster(kubeconfig);
+    // from now on: a cluster that is being started is taken down when it has been
     const ended = untilInterrupted();
+    const made = kubeconfig === undefined ? await ownCluster(tell) : givenCluster(kubeconfig);
     try {
       return await Promise.race([look(made, tell), ended.interrupted]);
     } finally {
