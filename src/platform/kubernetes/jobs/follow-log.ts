@@ -3,7 +3,7 @@ import type { Clock } from '../../../clock.js';
 import { AppError, messageOf } from '../../../errors.js';
 import type { Log } from '../../../log.js';
 import type { KubernetesApi } from '../api.js';
-import { LogCursor, type PodLine, readPodLine } from './log-lines.js';
+import { isPrinted, LogCursor, type PodLine, readPodLine } from './log-lines.js';
 import { CONTAINER } from './objects.js';
 
 export interface FollowOptions {
@@ -36,7 +36,7 @@ export async function followLog(options: FollowOptions, signal: AbortSignal): Pr
         const text = cursor.take(line);
         if (text === undefined) continue;
         try {
-          await options.take(readPodLine(text));
+          await options.take(isPrinted(line) ? readPodLine(text) : { kind: 'system', text });
         } catch (error) {
           taken = { error };
           throw error;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LogCursor, readPodLine } from './log-lines.js';
+import { isPrinted, LogCursor, readPodLine } from './log-lines.js';
 
 describe('readPodLine', () => {
   it.each([
@@ -44,4 +44,9 @@ describe('LogCursor', () => {
       expect(taken).toEqual(['a', 'b', 'c', 'c', 'd', 'e']);
     }
   });
+});
+
+it('the kubelet’s own words are no output of the container', () => {
+  expect(isPrinted('2026-11-24T20:00:01.5Z unable')).toBe(true);
+  expect(isPrinted('unable to retrieve container logs')).toBe(false);
 });

@@ -21,6 +21,11 @@ export function readPodLine(line: string): PodLine {
 
 const STAMPED = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?/;
 
+/** Whether a container printed the line: the kubelet's own words, such as that a log is gone, bear no timestamp. */
+export function isPrinted(line: string): boolean {
+  return STAMPED.test(line);
+}
+
 /**
  * Takes the kubelet's timestamps off, and leaves out what was read before: a log that is asked for anew `since` a moment
  * begins at that moment's whole second. Lines of the very same moment are told apart by their number.
