@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { AppError, messageOf } from '../errors.js';
 import type { LogLevel } from '../log.js';
 import type { EngineOptions } from './engine.js';
@@ -52,9 +52,30 @@ export const USAGE = `usage: runtime [--socket PATH] [--http HOST:PORT] [--model
   --log-level LEVEL    debug, info, warn, error or silent (default info)
 `;
 
+/** Of a flag with a value. */
+export const TEXT = { type: 'string' } as const;
+
+const FLAGS = {
+  socket: TEXT,
+  http: TEXT,
+  engine: TEXT,
+  name: TEXT,
+  version: TEXT,
+  model: TEXT,
+  'allow-load': { type: 'boolean' },
+  threads: TEXT,
+  'pool-threads': TEXT,
+  'onnx-library': TEXT,
+  'tensorflow-library': TEXT,
+  option: { type: 'string', multiple: true },
+  'drain-ms': TEXT,
+  'max-body-bytes': TEXT,
+  'log-level': TEXT,
+} as const;
+
 /** Reads argv without node and script; throws `invalid` naming the argument. */
 export function readArgs(argv: readonly string[]): RuntimeArgs {
-  const values = parse(argv);
+  const values = readFlags(argv, FLAGS);
   const { socket, http } = values;
   if (socket === undefined && http === undefined) throw new AppError('invalid', 'neither --socket nor --http is given');
   return {
@@ -76,33 +97,16 @@ export function readArgs(argv: readonly string[]): RuntimeArgs {
   };
 }
 
-function parse(argv: readonly string[]) {
-  const text = { type: 'string' } as const;
+/** The flags of an argument list; throws `invalid` for one that is not among `options`. */
+export function readFlags<T extends ParseArgsOptions>(argv: readonly string[], options: T) {
   try {
-    return parseArgs({
-      args: [...argv],
-      options: {
-        socket: text,
-        http: text,
-        engine: text,
-        name: text,
-        version: text,
-        model: text,
-        'allow-load': { type: 'boolean' },
-        threads: text,
-        'pool-threads': text,
-        'onnx-library': text,
-        'tensorflow-library': text,
-        option: { type: 'string', multiple: true },
-        'drain-ms': text,
-        'max-body-bytes': text,
-        'log-level': text,
-      },
-    }).values;
+    return parseArgs({ args: [...argv], options }).values;
   } catch (error) {
     throw new AppError('invalid', messageOf(error), { cause: error });
   }
 }
+
+type ParseArgsOptions = NonNullable<ParseArgsConfig['options']>;
 
 /** Each `NAME=VALUE`, in JSON or as text. */
 export function readOptions(given: readonly string[]): EngineOptions {

@@ -10,17 +10,19 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { childEnv } from '../../src/config.js';
+import { JOB_ACCOUNT } from '../../src/core/cluster-names.js';
 import { freePort } from '../../src/platform/free-port.js';
 import type { KubernetesApi } from '../../src/platform/kubernetes/api.js';
 import { eventually } from '../support/children.js';
-import { JOB_IMAGE, KUBECONFIG, makeNamespace, NETNS, PODS_HOST, removeNamespace } from '../support/jobs-cluster.js';
+import { KUBECONFIG, makeNamespace, NO_CLUSTER, removeNamespace } from '../support/cluster.js';
+import { JOB_IMAGE, NETNS, PODS_HOST } from '../support/jobs-cluster.js';
 
 /** As seen from the network that the platform runs in. */
 const INNER_KUBECONFIG = process.env.SLUICE_TEST_INNER_KUBECONFIG ?? KUBECONFIG?.replace(/\.host$/, '');
 const KEY = 'jobs-path-test-admin-key';
 const run = promisify(execFile);
 
-describe.skipIf(KUBECONFIG === undefined)('the path of a job on a cluster', { timeout: 300_000 }, () => {
+describe.skipIf(NO_CLUSTER)('the path of a job on a cluster', { timeout: 300_000 }, () => {
   let base: string;
   let api: KubernetesApi;
   let platform: ChildProcess;
@@ -30,7 +32,7 @@ describe.skipIf(KUBECONFIG === undefined)('the path of a job on a cluster', { ti
     base = await mkdtemp(join(tmpdir(), 'sluice-jobs-path-'));
     // run by root, the database belongs to another user, who must pass through
     await chmod(base, 0o711);
-    api = await makeNamespace(`jobs-path-${Math.random().toString(36).slice(2, 8)}`);
+    ({ api } = await makeNamespace(`jobs-path-${Math.random().toString(36).slice(2, 8)}`, [JOB_ACCOUNT]));
     const port = await freePort();
     const env = childEnv({
       SLUICE_DATA_DIR: join(base, 'data'),

@@ -5,11 +5,12 @@ import { jobName } from '../../src/core/cluster-names.js';
 import { LetGo } from '../../src/core/training/runner.js';
 import { JOB_LABEL, JOBS } from '../../src/platform/kubernetes/jobs/objects.js';
 import { PODS } from '../../src/platform/kubernetes/objects.js';
-import { type JobsCluster, KUBECONFIG, openJobsCluster } from '../support/jobs-cluster.js';
+import { NO_CLUSTER } from '../support/cluster.js';
+import { type JobsCluster, openJobsCluster } from '../support/jobs-cluster.js';
 import { record } from '../support/training-bench.js';
 
 // needs a cluster: SLUICE_TEST_KUBECONFIG names one, with the image of jobs on its nodes
-describe.skipIf(KUBECONFIG === undefined)('a job on a cluster', { timeout: 120_000 }, () => {
+describe.skipIf(NO_CLUSTER)('a job on a cluster', { timeout: 120_000 }, () => {
   let cluster: JobsCluster;
   beforeAll(async () => {
     cluster = await openJobsCluster();

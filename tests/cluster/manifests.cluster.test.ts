@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { kubectl, TEST_KUBECONFIG } from '../support/kubectl.js';
+import { NO_CLUSTER } from '../support/cluster.js';
+import { kubectl } from '../support/kubectl.js';
 import { type Manifest, parseManifests, policyProblems } from '../support/manifests.js';
 
 const suffix = Math.random().toString(36).slice(2, 8);
@@ -18,7 +19,7 @@ function moved(text: string): string {
     .replace(/\bnamespace: sluice$/gm, `namespace: ${namespaces[0]}`);
 }
 
-describe.skipIf(TEST_KUBECONFIG === undefined)('manifests on a cluster (SLUICE_TEST_KUBECONFIG)', () => {
+describe.skipIf(NO_CLUSTER)('manifests on a cluster (SLUICE_TEST_KUBECONFIG)', () => {
   beforeAll(async () => {
     for (const name of namespaces) expect(await kubectl(['create', 'namespace', name])).toMatchObject({ code: 0 });
     // secrets are in no repository: their files are made as a user makes them

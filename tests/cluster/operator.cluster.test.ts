@@ -16,7 +16,8 @@ import {
 } from '../../src/platform/knative/objects.js';
 import { PODS, type Pod } from '../../src/platform/kubernetes/objects.js';
 import { eventually } from '../support/children.js';
-import { bringServerImage, kubeconfigThrough, NO_CLUSTER, SERVER_IMAGE } from '../support/knative.js';
+import { NO_CLUSTER } from '../support/cluster.js';
+import { bringServerImage, kubeconfigThrough, SERVER_IMAGE } from '../support/knative.js';
 import { type KnativeBench, openKnativeBench } from '../support/knative-bench.js';
 import { predictionOf } from '../support/predictions.js';
 import { openTcpGate } from '../support/tcp-gate.js';

@@ -1,34 +1,25 @@
 /** Tokens that a real kubelet projects into pods, reviewed by a real API server. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
-import { serviceName } from '../../src/core/cluster-names.js';
+import { JOB_ACCOUNT, RUNTIME_ACCOUNT, serviceName } from '../../src/core/cluster-names.js';
 import type { PodIdentity } from '../../src/core/pods/identity.js';
-import { openAccess } from '../../src/platform/kubernetes/access.js';
-import { KubernetesApi } from '../../src/platform/kubernetes/api.js';
-import { PODS, type Pod, type ResourceKind } from '../../src/platform/kubernetes/objects.js';
+import type { KubernetesApi } from '../../src/platform/kubernetes/api.js';
+import { PODS, type Pod } from '../../src/platform/kubernetes/objects.js';
 import { ReviewedTokens } from '../../src/platform/kubernetes/token-review.js';
 import { eventually } from '../support/children.js';
+import { makeNamespace, NO_CLUSTER, removeNamespace } from '../support/cluster.js';
 import { quietLog } from '../support/quiet-log.js';
 import { check, digestOf, modelBytes } from '../support/scenario.js';
 import { type TestGateway, testGateway } from '../support/test-services.js';
 
-const kubeconfig = process.env.SLUICE_TEST_KUBECONFIG;
 /** Any with Python. */
 const image = process.env.SLUICE_TEST_JOB_IMAGE ?? 'dev.local/sluice-job:test';
 
-const NAMESPACES: ResourceKind = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false };
-const ACCOUNTS: ResourceKind = {
-  apiVersion: 'v1',
-  kind: 'ServiceAccount',
-  plural: 'serviceaccounts',
-  namespaced: true,
-};
 /** The kubelet starts containers in its own time. */
 const STARTED_MS = 90_000;
 
-const title =
-  kubeconfig === undefined ? 'tokens of pods (skipped: SLUICE_TEST_KUBECONFIG is not set)' : 'tokens of pods';
-describe.skipIf(kubeconfig === undefined)(title, () => {
+const title = NO_CLUSTER ? 'tokens of pods (skipped: SLUICE_TEST_KUBECONFIG is not set)' : 'tokens of pods';
+describe.skipIf(NO_CLUSTER)(title, () => {
   const namespace = `pods-${Math.random().toString(36).slice(2, 8)}`;
   let api: KubernetesApi;
   let gateway: TestGateway;
@@ -37,10 +28,7 @@ describe.skipIf(kubeconfig === undefined)(title, () => {
   const fresh = (): PodIdentity => new ReviewedTokens({ api, clock: systemClock, log: quietLog });
 
   beforeAll(async () => {
-    api = new KubernetesApi(await openAccess({ kubeconfig, service: undefined, namespace }));
-    await api.create(NAMESPACES, { metadata: { name: namespace } });
-    for (const name of ['sluice-runtime', 'sluice-job', 'other'])
-      await api.create(ACCOUNTS, { metadata: { name }, automountServiceAccountToken: false });
+    ({ api } = await makeNamespace(namespace, [RUNTIME_ACCOUNT, JOB_ACCOUNT, 'other']));
     gateway = await testGateway({}, { pods: fresh() });
     add = await modelBytes('add.onnx');
     await check(gateway, { method: 'POST', url: '/models/sums/versions', body: add, status: 201 });
@@ -51,7 +39,7 @@ describe.skipIf(kubeconfig === undefined)(title, () => {
     service = serviceName('sum', id);
   });
   afterAll(async () => {
-    await api?.delete(NAMESPACES, namespace);
+    if (api) await removeNamespace(api);
     await api?.close();
   });
 

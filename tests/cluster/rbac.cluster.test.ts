@@ -1,6 +1,7 @@
 /** What the service accounts may do, asked of a real API server: each right that is needed, and what must be refused. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { kubectl, TEST_KUBECONFIG } from '../support/kubectl.js';
+import { NO_CLUSTER } from '../support/cluster.js';
+import { kubectl } from '../support/kubectl.js';
 
 const suffix = Math.random().toString(36).slice(2, 8);
 const home = `sluice-${suffix}`;
@@ -90,7 +91,7 @@ async function held(account: string, rights: readonly Right[]): Promise<string[]
 
 const words = (rights: readonly Right[]) => each(rights).map((one) => `${one.verb} ${one.resource} (${one.where})`);
 
-describe.skipIf(TEST_KUBECONFIG === undefined)('rights on a cluster (SLUICE_TEST_KUBECONFIG)', () => {
+describe.skipIf(NO_CLUSTER)('rights on a cluster (SLUICE_TEST_KUBECONFIG)', () => {
   beforeAll(async () => {
     for (const name of [home, models]) expect(await kubectl(['create', 'namespace', name])).toMatchObject({ code: 0 });
     const rendered = await kubectl(['kustomize', 'deploy/knative/base']);

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { deleteEndpoint } from '../../src/core/endpoints/store.js';
 import { eventually } from '../support/children.js';
-import { bringServerImage, NO_CLUSTER } from '../support/knative.js';
+import { NO_CLUSTER } from '../support/cluster.js';
+import { bringServerImage } from '../support/knative.js';
 import { type KnativeBench, openKnativeBench } from '../support/knative-bench.js';
 import { type FleetUnderTest, fleetCases, QUEUE_LIMIT } from './fleet-cases.js';
 

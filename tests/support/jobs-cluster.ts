@@ -2,37 +2,28 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { systemClock } from '../../src/clock.js';
+import { JOB_ACCOUNT } from '../../src/core/cluster-names.js';
 import type { Attempt } from '../../src/core/training/runner.js';
 import { FolderBlobs } from '../../src/platform/blobs/folder.js';
 import { freePort } from '../../src/platform/free-port.js';
-import { type ClusterAccess, openAccess } from '../../src/platform/kubernetes/access.js';
+import type { ClusterAccess } from '../../src/platform/kubernetes/access.js';
 import { KubernetesApi } from '../../src/platform/kubernetes/api.js';
 import { JOB_LABEL, JOBS } from '../../src/platform/kubernetes/jobs/objects.js';
 import { KubernetesRunner, type KubernetesRunnerOptions } from '../../src/platform/kubernetes/jobs/runner.js';
-import type { KubeObject, ResourceKind } from '../../src/platform/kubernetes/objects.js';
 import { bundle } from './bundle.js';
+import { makeNamespace, type Namespace, type Rule, removeNamespace, tokenWith } from './cluster.js';
 import { quietLog } from './quiet-log.js';
+import { openTcpGate } from './tcp-gate.js';
 
-/** Kubeconfig of a cluster to test with; undefined: those tests are skipped. */
-export const KUBECONFIG = process.env.SLUICE_TEST_KUBECONFIG;
 /** Network namespace and address at which pods reach a program of this machine. */
 export const NETNS = process.env.SLUICE_TEST_NETNS ?? '/run/netns/kubetest';
 export const PODS_HOST = process.env.SLUICE_TEST_PODS_HOST ?? '10.10.0.1';
 export const JOB_IMAGE = process.env.SLUICE_TEST_JOB_IMAGE ?? 'dev.local/sluice-job:test';
-
-const NAMESPACES: ResourceKind = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false };
-const ACCOUNTS: ResourceKind = {
-  apiVersion: 'v1',
-  kind: 'ServiceAccount',
-  plural: 'serviceaccounts',
-  namespaced: true,
-};
 
 export interface JobsCluster {
   readonly api: KubernetesApi;
@@ -51,8 +42,9 @@ export interface JobsCluster {
 export async function openJobsCluster(): Promise<JobsCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-jobs-'));
   const namespace = `jobs-${Math.random().toString(36).slice(2, 8)}`;
-  const api = await makeNamespace(namespace);
-  const access = await asWorker(api);
+  const made = await makeNamespace(namespace, [JOB_ACCOUNT]);
+  const { api } = made;
+  const access = await asWorker(made);
   const workerApi = new KubernetesApi(access);
   const port = await freePort();
   const blobFolder = join(folder, 'blobs');
@@ -60,7 +52,7 @@ export async function openJobsCluster(): Promise<JobsCluster> {
   const blobs = await FolderBlobs.open(blobFolder);
   const wrapper = await readFile('src/platform/kubernetes/jobs/wrapper.py', 'utf8');
   const runners: KubernetesRunner[] = [];
-  let made = 0;
+  let attempts = 0;
   return {
     api,
     blobs,
@@ -85,9 +77,9 @@ export async function openJobsCluster(): Promise<JobsCluster> {
       return runner;
     },
     attempt: async (script, change = {}) => {
-      made += 1;
+      attempts += 1;
       const attempt: Attempt = {
-        jobId: `job_${Math.random().toString(36).slice(2, 12)}${made}`,
+        jobId: `job_${Math.random().toString(36).slice(2, 12)}${attempts}`,
         project: 'default',
         number: 1,
         code: await storeCode(blobs, folder, script),
@@ -109,34 +101,17 @@ export async function openJobsCluster(): Promise<JobsCluster> {
     },
     interruptible: async () => {
       const { hostname, port } = new URL(access.server);
-      const open = new Set<Socket>();
-      let cutUntil = 0;
-      const proxy = createServer((from) => {
-        if (Date.now() < cutUntil) return from.destroy();
-        const to = connect(Number(port), hostname);
-        for (const [one, other] of [
-          [from, to],
-          [to, from],
-        ] as const) {
-          open.add(one);
-          one.pipe(other);
-          one.on('error', () => other.destroy());
-          one.on('close', () => open.delete(one));
-        }
-      });
-      await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-      const server = `https://${hostname}:${(proxy.address() as AddressInfo).port}`;
-      const own = new KubernetesApi({ ...access, server });
+      const gate = await openTcpGate(hostname, Number(port));
+      const own = new KubernetesApi({ ...access, server: `https://${hostname}:${gate.port}` });
       return {
         api: own,
         interrupt: (ms) => {
-          cutUntil = Date.now() + ms;
-          for (const socket of open) socket.destroy();
+          gate.shut();
+          setTimeout(gate.open, ms);
         },
         close: async () => {
           await own.close();
-          for (const socket of open) socket.destroy();
-          proxy.close();
+          gate.close();
         },
       };
     },
@@ -155,50 +130,19 @@ export async function openJobsCluster(): Promise<JobsCluster> {
 }
 
 /** What docs/kubernetes-jobs.md says that a worker needs. */
-const RIGHTS = [
-  { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'] },
-  { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] },
-  { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
-  { apiGroups: [''], resources: ['services'], verbs: ['create'] },
-  { apiGroups: [''], resources: ['events'], verbs: ['list'] },
+const RIGHTS: readonly Rule[] = [
+  ['batch', 'jobs', 'get list watch create patch delete'],
+  ['', 'pods', 'list watch'],
+  ['', 'pods/log', 'get'],
+  ['', 'services', 'create'],
+  ['', 'events', 'list'],
 ];
 
-const rbac = (kind: string, plural: string): ResourceKind => ({
-  apiVersion: 'rbac.authorization.k8s.io/v1',
-  kind,
-  plural,
-  namespaced: true,
-});
-
 /** Access as an account that has a worker's rights and no others. */
-async function asWorker(admin: KubernetesApi): Promise<ClusterAccess> {
-  const name = 'sluice-worker';
-  const metadata = { name };
-  await admin.create(ACCOUNTS, { metadata });
-  await admin.create(rbac('Role', 'roles'), { metadata, rules: RIGHTS });
-  await admin.create(rbac('RoleBinding', 'rolebindings'), {
-    metadata,
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
-    subjects: [{ kind: 'ServiceAccount', name, namespace: admin.namespace }],
-  });
-  const tokens = { ...ACCOUNTS, kind: 'TokenRequest', plural: `serviceaccounts/${name}/token` };
-  const asked = { apiVersion: 'authentication.k8s.io/v1', spec: { expirationSeconds: 3600 } };
-  const { status } = await admin.create<KubeObject & { status: { token: string } }>(tokens, asked);
-  const access = await openAccess({ kubeconfig: KUBECONFIG, service: undefined, namespace: admin.namespace });
+async function asWorker({ api, access }: Namespace): Promise<ClusterAccess> {
+  const token = await tokenWith(api, RIGHTS);
   const { cert: _cert, key: _key, ...tls } = access.tls;
-  return { ...access, tls, token: async () => status.token };
-}
-
-/** A namespace with the account of jobs, and the API to it. */
-export async function makeNamespace(namespace: string): Promise<KubernetesApi> {
-  const api = new KubernetesApi(await openAccess({ kubeconfig: KUBECONFIG, service: undefined, namespace }));
-  await api.create(NAMESPACES, { metadata: { name: namespace } });
-  await api.create(ACCOUNTS, { metadata: { name: 'sluice-job' } });
-  return api;
-}
-
-export async function removeNamespace(api: KubernetesApi): Promise<void> {
-  await api.delete(NAMESPACES, api.namespace);
+  return { ...access, tls, token: async () => token };
 }
 
 /** A tar.gz with this text as train.py. */

@@ -3,7 +3,12 @@ import { scalingSchema } from '../../src/core/endpoints/endpoint.js';
 import { DEFAULT_PLACEMENT } from '../../src/core/endpoints/placement.js';
 import { DEFAULT_RUNTIME } from '../../src/core/endpoints/runtime.js';
 import type { EndpointRoute, RevisionRoute } from '../../src/core/inference/route.js';
-import type { KnativeRevision, KnativeService, PodAutoscaler } from '../../src/platform/knative/objects.js';
+import {
+  type KnativeRevision,
+  type KnativeService,
+  MIN_SCALE,
+  type PodAutoscaler,
+} from '../../src/platform/knative/objects.js';
 import { type Observed, type Plan, planOf } from '../../src/platform/knative/plan.js';
 import type { KnativeSettings } from '../../src/platform/knative/template.js';
 
@@ -108,12 +113,11 @@ export class PaperCluster {
       }
     }
     for (const { metadata } of removeRevisions) this.revisions.delete(metadata.name);
-    for (const { name, floor } of floors)
-      for (const all of [this.revisions, this.scalers] as Map<string, KnativeRevision | PodAutoscaler>[]) {
-        const one = all.get(name);
-        const annotations = { ...one?.metadata.annotations, 'autoscaling.knative.dev/min-scale': String(floor) };
-        if (one) all.set(name, { ...one, metadata: { ...one.metadata, annotations } });
-      }
+    for (const { name, floor } of floors) {
+      const scaler = this.scalers.get(name);
+      const annotations = { ...scaler?.metadata.annotations, [MIN_SCALE]: String(floor) };
+      if (scaler) this.scalers.set(name, { ...scaler, metadata: { ...scaler.metadata, annotations } });
+    }
   }
 
   ready(name: string, status: 'True' | 'False' | 'Unknown' = 'True'): void {

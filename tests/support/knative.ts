@@ -4,14 +4,11 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { RUNTIME_ACCOUNT } from '../../src/core/cluster-names.js';
 import type { ClusterAccess } from '../../src/platform/kubernetes/access.js';
-import { openAccess } from '../../src/platform/kubernetes/access.js';
-import { KubernetesApi } from '../../src/platform/kubernetes/api.js';
-import type { KubeObject, ResourceKind } from '../../src/platform/kubernetes/objects.js';
+import type { KubernetesApi } from '../../src/platform/kubernetes/api.js';
+import { makeNamespace, type Rule, removeNamespace, tokenWith } from './cluster.js';
 
-export const KUBECONFIG = process.env.SLUICE_TEST_KUBECONFIG;
-/** For `describe.skipIf`. */
-export const NO_CLUSTER = KUBECONFIG === undefined;
 /** Knative's ingress as this machine reaches it. */
 export const INGRESS = process.env.SLUICE_TEST_INGRESS ?? 'http://127.0.0.1:18080';
 const CONTAINERD = process.env.SLUICE_TEST_CONTAINERD ?? '/run/kubetest/containerd.sock';
@@ -25,14 +22,6 @@ interface Archive {
   writeImage(image: { out: string; name: string; layers: string[]; entrypoint: string[] }): Promise<void>;
 }
 
-const NAMESPACES: ResourceKind = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', namespaced: false };
-const ACCOUNTS: ResourceKind = {
-  apiVersion: 'v1',
-  kind: 'ServiceAccount',
-  plural: 'serviceaccounts',
-  namespaced: true,
-};
-
 export interface TestNamespace {
   readonly name: string;
   readonly api: KubernetesApi;
@@ -44,10 +33,7 @@ export interface TestNamespace {
 
 export async function openNamespace(prefix: string): Promise<TestNamespace> {
   const name = `${prefix}-${process.pid}-${Date.now().toString(36)}`;
-  const access = await openAccess({ kubeconfig: KUBECONFIG, service: undefined, namespace: name });
-  const api = new KubernetesApi(access);
-  await api.create(NAMESPACES, { metadata: { name } });
-  await api.apply<KubeObject>(ACCOUNTS, { metadata: { name: 'sluice-runtime' } });
+  const { api, access } = await makeNamespace(name, [RUNTIME_ACCOUNT]);
   const folder = mkdtempSync(join(tmpdir(), 'sluice-kubeconfig-'));
   const workerKubeconfig = join(folder, 'worker');
   writeFileSync(workerKubeconfig, JSON.stringify(await workerConfig(api, access)));
@@ -58,55 +44,28 @@ export async function openNamespace(prefix: string): Promise<TestNamespace> {
     workerKubeconfig,
     async close() {
       rmSync(folder, { recursive: true, force: true });
-      await api.delete(NAMESPACES, name).catch(() => false);
+      await removeNamespace(api).catch(() => {});
       await api.close();
     },
   };
 }
 
 /** As docs/knative.md says. */
-const WORKER_RULES = [
+const WORKER_RULES: readonly Rule[] = [
   ['serving.knative.dev', 'services', 'get list watch create patch delete'],
-  ['serving.knative.dev', 'revisions', 'list watch patch delete'],
+  ['serving.knative.dev', 'revisions', 'list watch delete'],
   ['autoscaling.internal.knative.dev', 'podautoscalers', 'list watch patch'],
   ['', 'pods', 'list watch'],
   ['', 'pods/log', 'get'],
-] as const;
+];
 
 async function workerConfig(api: KubernetesApi, { server, tls, namespace }: ClusterAccess): Promise<object> {
-  const account = 'sluice-worker';
-  const rbac = { apiVersion: 'rbac.authorization.k8s.io/v1', namespaced: true };
-  const metadata = { name: account };
-  await api.create(ACCOUNTS, { metadata });
-  await api.create(
-    { ...rbac, kind: 'Role', plural: 'roles' },
-    {
-      metadata,
-      rules: WORKER_RULES.map(([group, resource, verbs]) => ({
-        apiGroups: [group],
-        resources: [resource],
-        verbs: verbs.split(' '),
-      })),
-    },
-  );
-  await api.create(
-    { ...rbac, kind: 'RoleBinding', plural: 'rolebindings' },
-    {
-      metadata,
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: account },
-      subjects: [{ kind: 'ServiceAccount', name: account, namespace }],
-    },
-  );
-  const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } };
-  const { status } = await api.create<KubeObject & { status: { token: string } }>(
-    { ...ACCOUNTS, plural: `serviceaccounts/${account}/token` },
-    request,
-  );
+  const token = await tokenWith(api, WORKER_RULES);
   const authority = Buffer.from(tls.ca ?? '').toString('base64');
   return {
     'current-context': 'c',
     clusters: [{ name: 'c', cluster: { server, 'certificate-authority-data': authority } }],
-    users: [{ name: 'c', user: { token: status.token } }],
+    users: [{ name: 'c', user: { token } }],
     contexts: [{ name: 'c', context: { cluster: 'c', user: 'c', namespace } }],
   };
 }

@@ -2,8 +2,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CLUSTER_FOLDER } from '../../tests/support/cluster.js';
 import { kubectlCommand } from '../../tests/support/kubectl.js';
 import { Kubectl } from './kubectl.js';
 
@@ -18,8 +19,6 @@ export interface Cluster {
   readonly api: { stop(): Promise<void>; start(): Promise<void> } | undefined;
   close(): Promise<void>;
 }
-
-const FOLDER = join(homedir(), '.cache', 'sluice-test', 'cluster');
 
 /** Builds what is missing (minutes, the first time) and starts a cluster; `tell` hears what goes on. */
 export async function ownCluster(tell: (line: string) => void): Promise<Cluster> {
@@ -44,7 +43,7 @@ export async function ownCluster(tell: (line: string) => void): Promise<Cluster>
   } finally {
     await rm(images, { recursive: true, force: true });
   }
-  const kubeconfig = join(FOLDER, 'run', 'kubeconfig.host');
+  const kubeconfig = join(CLUSTER_FOLDER, 'run', 'kubeconfig.host');
   return {
     kubectl: new Kubectl(kubectlCommand(), kubeconfig),
     kubeconfig,

@@ -2,9 +2,9 @@
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { callHeaders, frame, HELLO, headersFrame, RawClient } from '../../../tests/support/http2-frames.js';
+import { noGrpc } from '../../../tests/support/no-grpc.js';
 import { seeded } from '../../../tests/support/random.js';
 import type { BodyStream } from '../../core/inference/forward.js';
-import { GrpcConnections } from '../grpc/connections.js';
 import { FLAG, FRAME } from '../http2/codes.js';
 import { collect } from './body.js';
 import type { HttpExchange } from './exchange.js';
@@ -47,13 +47,7 @@ async function start({ bodyTimeoutMs = 10_000, dataPlane }: Partial<FrontOptions
     takes: (url) => url.startsWith('/v2'),
     dataPlane: dataPlane ?? ((exchange) => void answer(exchange).catch((error) => refuse(exchange, error))),
     control: (_request, response) => void response.end('control'),
-    grpc: new GrpcConnections({
-      maxMessageBytes: 1000,
-      onCall: () => {
-        throw new Error('no call is served');
-      },
-      onFault: () => {},
-    }),
+    grpc: noGrpc(),
     maxConnections: 100,
     bodyTimeoutMs,
     idleMs: 60_000,

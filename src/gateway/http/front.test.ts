@@ -1,6 +1,6 @@
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { GrpcConnections } from '../grpc/connections.js';
+import { noGrpc } from '../../../tests/support/no-grpc.js';
 import { collect } from './body.js';
 import { createFront } from './front.js';
 
@@ -17,13 +17,7 @@ async function start() {
       exchange.reply({ status: 200, headers: {}, requestId: 'r' }, body);
     },
     control: (_request, response) => void response.end('control'),
-    grpc: new GrpcConnections({
-      maxMessageBytes: 1000,
-      onCall: () => {
-        throw new Error('no call is served');
-      },
-      onFault: () => {},
-    }),
+    grpc: noGrpc(),
     maxConnections: 100,
     bodyTimeoutMs: 10_000,
     idleMs: 60_000,

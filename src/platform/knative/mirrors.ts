@@ -3,8 +3,8 @@ import type { Clock } from '../../clock.js';
 import type { Log } from '../../log.js';
 import type { KubernetesApi } from '../kubernetes/api.js';
 import { Mirror } from '../kubernetes/mirror.js';
-import { type KubeObject, PODS, type Pod, type ResourceKind } from '../kubernetes/objects.js';
-import { LABEL_ENDPOINT_ID, OURS } from './names.js';
+import { type KubeObject, OURS, PODS, type Pod, type ResourceKind } from '../kubernetes/objects.js';
+import { LABEL_ENDPOINT_ID } from './names.js';
 import {
   type KnativeRevision,
   type KnativeService,

@@ -1,14 +1,12 @@
 /** The names of an endpoint's objects on Knative, and the labels by which they are known as ours. */
 import { revisionName, serviceName } from '../../core/cluster-names.js';
 import type { EndpointRoute } from '../../core/inference/route.js';
+import { MANAGED_BY, MANAGER } from '../kubernetes/objects.js';
 
-export const MANAGED_BY = 'app.kubernetes.io/managed-by';
-export const LABEL_PROJECT = 'sluice.dev/project';
-export const LABEL_ENDPOINT = 'sluice.dev/endpoint';
+const LABEL_PROJECT = 'sluice.dev/project';
+const LABEL_ENDPOINT = 'sluice.dev/endpoint';
 export const LABEL_ENDPOINT_ID = 'sluice.dev/endpoint-id';
 export const LABEL_REVISION = 'sluice.dev/revision';
-/** Everything that Sluice made. */
-export const OURS = `${MANAGED_BY}=sluice`;
 
 /** Of a DNS label, which a tag and a Service's name make together. */
 const LABEL_LENGTH = 63;
@@ -30,5 +28,5 @@ export function userTag(service: string, tag: string): string | undefined {
 }
 
 export function endpointLabels({ id, name, project }: Pick<EndpointRoute, 'id' | 'name' | 'project'>) {
-  return { [MANAGED_BY]: 'sluice', [LABEL_PROJECT]: project, [LABEL_ENDPOINT]: name, [LABEL_ENDPOINT_ID]: id };
+  return { [MANAGED_BY]: MANAGER, [LABEL_PROJECT]: project, [LABEL_ENDPOINT]: name, [LABEL_ENDPOINT_ID]: id };
 }

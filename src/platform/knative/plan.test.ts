@@ -57,14 +57,16 @@ describe('a plan', () => {
     expect([...cluster.revisions.keys()]).toEqual([`${SERVICE}-r3`]);
   });
 
-  it('moves the floor of a revision and of what scales it', () => {
+  it('moves the floor on what scales a revision, and leaves the revision as it is', () => {
     const cluster = new PaperCluster();
     const scaling = scalingSchema.parse({ minReplicas: 2, maxReplicas: 4 });
     const revisions = [revisionRoute(1, { scaling }), revisionRoute(2, { scaling, warmUntilMs: 1000 })];
     const floor = (number: number) =>
-      cluster.revisions.get(`${SERVICE}-r${number}`)?.metadata.annotations?.['autoscaling.knative.dev/min-scale'];
+      cluster.scalers.get(`${SERVICE}-r${number}`)?.metadata.annotations?.['autoscaling.knative.dev/min-scale'];
+    const revised = (number: number) => cluster.revisions.get(`${SERVICE}-r${number}`)?.metadata.annotations;
     cluster.settle(endpointRoute(revisions, [[1, 100]]), SETTINGS, 0);
     expect([floor(1), floor(2)]).toEqual(['2', '1']);
+    expect(revised(1)).not.toHaveProperty(['autoscaling.knative.dev/min-scale']);
     cluster.settle(endpointRoute(revisions, [[2, 100]]), SETTINGS, 2000);
     expect([floor(1), floor(2)]).toEqual(['0', '2']);
   });

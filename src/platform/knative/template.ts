@@ -23,8 +23,8 @@ interface Owner {
   readonly project: string;
 }
 
-export const RUNTIME_PORT = 8080;
-export const READY_PATH = '/v2/health/ready';
+const RUNTIME_PORT = 8080;
+const READY_PATH = '/v2/health/ready';
 /** Of the pod's only container of ours. */
 export const CONTAINER = 'model';
 /** What Knative allows unless it is told otherwise (config-defaults, max-revision-timeout-seconds). */

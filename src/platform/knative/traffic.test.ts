@@ -1,8 +1,6 @@
 import { expect, it, test } from 'vitest';
-import { scalingSchema } from '../../core/endpoints/endpoint.js';
-import { DEFAULT_PLACEMENT } from '../../core/endpoints/placement.js';
-import { DEFAULT_RUNTIME } from '../../core/endpoints/runtime.js';
-import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
+import { endpointRoute, revisionRoute } from '../../../tests/support/knative-objects.js';
+import type { EndpointRoute } from '../../core/inference/route.js';
 import { sameTraffic, trafficOf, wholePercents } from './traffic.js';
 
 test.each([
@@ -49,42 +47,11 @@ test.each([
   expect(wholePercents(shares)).toEqual(whole);
 });
 
-function revision(number: number): RevisionRoute {
-  return {
-    key: `ep_1/${number}`,
-    endpointId: 'ep_1',
-    endpoint: 'digits',
-    number,
-    modelVersion: 1,
-    artifact: { digest: 'sha256:0', bytes: 0, files: [] },
-    framework: 'onnx',
-    signature: { inputs: [], outputs: [] },
-    scaling: scalingSchema.parse({}),
-    runtime: DEFAULT_RUNTIME,
-    placement: DEFAULT_PLACEMENT,
-    server: undefined,
-    warmUntilMs: 0,
-  };
-}
-
-function endpoint(...targets: readonly [number, number, string?][]): EndpointRoute {
-  const revisions = new Map([1, 2, 3].map((number) => [number, revision(number)]));
-  return {
-    id: 'ep_12345678',
-    project: 'default',
-    name: 'digits',
-    access: 'key',
-    stickyHeader: undefined,
-    suspended: false,
-    generation: 1,
-    targets: targets.map(([number, percent, tag]) => ({
-      revision: revisions.get(number) as RevisionRoute,
-      percent,
-      tag,
-    })),
-    revisions,
-  };
-}
+const endpoint = (...targets: readonly [number, number, string?][]): EndpointRoute =>
+  endpointRoute(
+    [1, 2, 3].map((number) => revisionRoute(number)),
+    targets,
+  );
 
 const said = (route: EndpointRoute, present: number[], served: number[], tagged: number[]) =>
   trafficOf(route, { present, served: new Set(served), tagged: new Set(tagged) }).map(

@@ -5,10 +5,10 @@ import { Agent, type Dispatcher, request } from 'undici';
 import { AppError, type ErrorCode, messageOf } from '../../errors.js';
 import { LineSplitter } from '../lines.js';
 import type { ClusterAccess } from './access.js';
-import type { KubeObject, ResourceKind } from './objects.js';
+import { type KubeObject, PODS, type ResourceKind } from './objects.js';
 
 /** By which the API server knows which fields of an object are ours (server-side apply). */
-export const FIELD_MANAGER = 'sluice';
+const FIELD_MANAGER = 'sluice';
 
 export interface Selection {
   readonly labelSelector?: string;
@@ -144,7 +144,7 @@ export class KubernetesApi {
   async *logs(pod: string, options: LogOptions, signal: AbortSignal): AsyncGenerator<string> {
     const query: Record<string, string> = {};
     for (const [key, value] of Object.entries(options)) if (value !== undefined) query[key] = String(value);
-    const path = `${this.path({ apiVersion: 'v1', kind: 'Pod', plural: 'pods', namespaced: true }, pod)}/log`;
+    const path = `${this.path(PODS, pod)}/log`;
     const lines = new LineSplitter();
     for await (const chunk of await this.stream(path, query, signal)) yield* lines.push(chunk as Buffer);
     yield* lines.flush();

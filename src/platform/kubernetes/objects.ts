@@ -73,6 +73,11 @@ export interface Pod extends KubeObject {
   };
 }
 
+/** On everything that Sluice makes, and the selector for it. */
+export const MANAGED_BY = 'app.kubernetes.io/managed-by';
+export const MANAGER = 'sluice';
+export const OURS = `${MANAGED_BY}=${MANAGER}`;
+
 export const PODS: ResourceKind = { apiVersion: 'v1', kind: 'Pod', plural: 'pods', namespaced: true };
 
 export function conditionOf(

@@ -37,7 +37,15 @@ function failedWords(reason: string, message: string | undefined): string {
   return `it failed (${reason})${said}`;
 }
 
-const PULL = new Set(['ImagePullBackOff', 'ErrImagePull', 'InvalidImageName', 'ErrImageNeverPull', 'ErrInspectImage']);
+/** The kubelet's reasons why there is no image: those that may pass, and those that no wait helps. */
+export const NOT_PULLED = new Set([
+  'ErrImagePull',
+  'ImagePullBackOff',
+  'RegistryUnavailable',
+  'ImageInspectError',
+  'ErrInspectImage',
+]);
+export const NEVER_PULLED = new Set(['InvalidImageName', 'ErrImageNeverPull', 'SignatureValidationFailed']);
 /** Reasons of waiting that are the way of every start. */
 const USUAL = new Set(['ContainerCreating', 'PodInitializing']);
 
@@ -47,7 +55,8 @@ function containerWords(pod: Pod, container: ContainerStatus, lastLines: readonl
   if (ready) return { state: 'ready', words: 'ready' };
   if (waiting) {
     const { reason = 'waiting', message } = waiting;
-    if (PULL.has(reason)) return { state: 'failing', words: `image ${image} cannot be pulled: ${message ?? reason}` };
+    if (NOT_PULLED.has(reason) || NEVER_PULLED.has(reason))
+      return { state: 'failing', words: `image ${image} cannot be pulled: ${message ?? reason}` };
     if (USUAL.has(reason)) return { state: 'starting', words: 'its container is being made' };
     if (lastState?.terminated) {
       const words = endWords(pod, name, lastState, lastLines);

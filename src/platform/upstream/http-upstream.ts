@@ -4,6 +4,7 @@ import { type Dispatcher, Pool } from 'undici';
 import type { BodyStream, Call, Exchange, Forward, ReplyHandler } from '../../core/inference/forward.js';
 import { AppError, messageOf } from '../../errors.js';
 import { CHUNK_BYTES } from '../../protocol/frames.js';
+import { HOP_BY_HOP } from '../../protocol/hop-by-hop.js';
 import { QUEUED_HEADER } from '../../protocol/queued-header.js';
 
 export interface HttpUpstreamOptions {
@@ -51,18 +52,6 @@ export function openHttpUpstream({ url, host, maxConnections }: HttpUpstreamOpti
   };
   return { forward, close: () => pool.destroy() };
 }
-
-/** Headers of a connection, not of a message. */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
 
 function headersOf({ headers, trace }: Call): Record<string, string> {
   return trace === undefined ? { ...headers } : { ...headers, traceparent: trace };

@@ -1,7 +1,5 @@
-import { parseArgs } from 'node:util';
-import { AppError, messageOf } from '../../errors.js';
 import type { LogLevel } from '../../log.js';
-import { LEVELS, readAddress, readInteger, readWord } from '../args.js';
+import { LEVELS, readAddress, readFlags, readInteger, readWord, TEXT } from '../args.js';
 import { type PodEnv, readPodsUrl } from '../pod/args.js';
 
 /** What the program of a node's cache is started with. */
@@ -27,9 +25,18 @@ export const USAGE = `usage: node-cache --pods-url URL [--http HOST:PORT] [--fol
   --log-level LEVEL    debug, info, warn, error or silent (default info)
 `;
 
+const FLAGS = {
+  'pods-url': TEXT,
+  http: TEXT,
+  folder: TEXT,
+  'max-bytes': TEXT,
+  'drain-ms': TEXT,
+  'log-level': TEXT,
+} as const;
+
 /** Reads argv without node and script; throws `invalid` naming the argument. */
 export function readNodeCacheArgs(argv: readonly string[], env: PodEnv = process.env): NodeCacheArgs {
-  const values = parse(argv);
+  const values = readFlags(argv, FLAGS);
   return {
     podsUrl: readPodsUrl(values['pods-url'] ?? env.SLUICE_PODS_URL),
     http: readAddress(values.http ?? `0.0.0.0:${env.PORT ?? 8080}`),
@@ -38,16 +45,4 @@ export function readNodeCacheArgs(argv: readonly string[], env: PodEnv = process
     drainMs: readInteger('--drain-ms', values['drain-ms'] ?? '30000', 0, 3_600_000),
     logLevel: readWord('--log-level', values['log-level'] ?? 'info', LEVELS),
   };
-}
-
-function parse(argv: readonly string[]) {
-  const text = { type: 'string' } as const;
-  try {
-    return parseArgs({
-      args: [...argv],
-      options: { 'pods-url': text, http: text, folder: text, 'max-bytes': text, 'drain-ms': text, 'log-level': text },
-    }).values;
-  } catch (error) {
-    throw new AppError('invalid', messageOf(error), { cause: error });
-  }
 }

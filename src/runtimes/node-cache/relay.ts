@@ -7,19 +7,8 @@ import http, {
 } from 'node:http';
 import https from 'node:https';
 import { pipeline } from 'node:stream';
+import { HOP_BY_HOP } from '../../protocol/hop-by-hop.js';
 import { away } from '../pod/http-get.js';
-
-/** Headers of a connection, not of a message. */
-const HOP_BY_HOP = [
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-];
 
 /** Resolves when the answer has begun or its client has left; rejects when there is none. Silence is the client's to end. */
 export function relay(url: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -49,5 +38,5 @@ function endToEnd(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
   const named = String(headers.connection ?? '')
     .split(',')
     .map((name) => name.trim().toLowerCase());
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => ![...HOP_BY_HOP, ...named].includes(name)));
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !HOP_BY_HOP.has(name) && !named.includes(name)));
 }

@@ -1,7 +1,6 @@
-import { parseArgs } from 'node:util';
-import { AppError, messageOf } from '../../errors.js';
+import { AppError } from '../../errors.js';
 import type { LogLevel } from '../../log.js';
-import { LEVELS, readAddress, readInteger, readOptions, readWord } from '../args.js';
+import { LEVELS, readAddress, readFlags, readInteger, readOptions, readWord, TEXT } from '../args.js';
 import type { EngineOptions } from '../engine.js';
 
 /** What the program of a model server's pod is started with. */
@@ -55,9 +54,26 @@ export interface PodEnv {
   readonly UV_THREADPOOL_SIZE?: string | undefined;
 }
 
+const FLAGS = {
+  'pods-url': TEXT,
+  'token-file': TEXT,
+  models: TEXT,
+  'cache-bytes': TEXT,
+  http: TEXT,
+  python: TEXT,
+  'termination-log': TEXT,
+  'onnx-library': TEXT,
+  'tensorflow-library': TEXT,
+  'pool-threads': TEXT,
+  option: { type: 'string', multiple: true },
+  'drain-ms': TEXT,
+  'max-body-bytes': TEXT,
+  'log-level': TEXT,
+} as const;
+
 /** Reads argv without node and script; throws `invalid` naming the argument. */
 export function readPodArgs(argv: readonly string[], env: PodEnv = process.env): PodArgs {
-  const values = parse(argv);
+  const values = readFlags(argv, FLAGS);
   return {
     podsUrl: readPodsUrl(values['pods-url'] ?? env.SLUICE_PODS_URL),
     tokenFile: values['token-file'] ?? '/var/run/sluice/token',
@@ -85,31 +101,4 @@ export function readPodsUrl(text: string | undefined): string {
   if (!/^https?:\/\//.test(text) || !URL.canParse(text))
     throw new AppError('invalid', `--pods-url is "${text}", expected an http or https URL`);
   return text.replace(/\/+$/, '');
-}
-
-function parse(argv: readonly string[]) {
-  const text = { type: 'string' } as const;
-  try {
-    return parseArgs({
-      args: [...argv],
-      options: {
-        'pods-url': text,
-        'token-file': text,
-        models: text,
-        'cache-bytes': text,
-        http: text,
-        python: text,
-        'termination-log': text,
-        'onnx-library': text,
-        'tensorflow-library': text,
-        'pool-threads': text,
-        option: { type: 'string', multiple: true },
-        'drain-ms': text,
-        'max-body-bytes': text,
-        'log-level': text,
-      },
-    }).values;
-  } catch (error) {
-    throw new AppError('invalid', messageOf(error), { cause: error });
-  }
 }

@@ -2,7 +2,7 @@
 
 import { JOB_ACCOUNT, jobName, TOKEN_AUDIENCE } from '../../../core/cluster-names.js';
 import type { Attempt } from '../../../core/training/runner.js';
-import type { KubeObject } from '../objects.js';
+import { type KubeObject, MANAGED_BY, MANAGER } from '../objects.js';
 import { ATTEMPT_LABEL, CONTAINER, HELD_BY, INDEX_LABEL, JOB_LABEL, JOB_NAME_LABEL, type Job } from './objects.js';
 
 export interface JobSettings {
@@ -30,7 +30,7 @@ const TOKENS = '/var/run/sluice';
 export function jobManifest(attempt: Attempt, settings: JobSettings): object {
   const name = jobName(attempt.jobId, attempt.number);
   const labels = {
-    'app.kubernetes.io/managed-by': 'sluice',
+    [MANAGED_BY]: MANAGER,
     'sluice.dev/project': attempt.project,
     [JOB_LABEL]: attempt.jobId,
     [ATTEMPT_LABEL]: String(attempt.number),
@@ -69,7 +69,7 @@ export function serviceManifests(attempt: Pick<Attempt, 'jobId' | 'project' | 'r
     metadata: {
       name: host,
       labels: {
-        'app.kubernetes.io/managed-by': 'sluice',
+        [MANAGED_BY]: MANAGER,
         'sluice.dev/project': attempt.project,
         [JOB_LABEL]: attempt.jobId,
       },

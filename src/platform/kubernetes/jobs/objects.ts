@@ -1,5 +1,5 @@
 /** What the cluster has to say of a job: its Job, the pods of it, and events about both. */
-import type { Condition, KubeObject, Pod, ResourceKind } from '../objects.js';
+import { type Condition, type KubeObject, OURS, type Pod, type ResourceKind } from '../objects.js';
 
 export interface Job extends KubeObject {
   readonly spec?: { readonly suspend?: boolean };
@@ -24,6 +24,8 @@ export const SERVICES: ResourceKind = { apiVersion: 'v1', kind: 'Service', plura
 export const EVENTS: ResourceKind = { apiVersion: 'v1', kind: 'Event', plural: 'events', namespaced: true };
 
 export const JOB_LABEL = 'sluice.dev/job';
+/** Selects the Jobs that are ours, and their pods. */
+export const OUR_JOBS = `${OURS},${JOB_LABEL}`;
 export const ATTEMPT_LABEL = 'sluice.dev/attempt';
 /** The number of the attempt that a Job belongs to now: that which made it, or a later one that took it over. */
 export const HELD_BY = 'sluice.dev/held-by';
@@ -31,7 +33,6 @@ export const INDEX_LABEL = 'batch.kubernetes.io/job-completion-index';
 export const JOB_NAME_LABEL = 'batch.kubernetes.io/job-name';
 /** The container that runs the script. */
 export const CONTAINER = 'job';
-export const MANAGED = 'app.kubernetes.io/managed-by=sluice';
 
 /** Which of the replicas a pod is. */
 export function rankOf(pod: Pod): number {

@@ -14,7 +14,7 @@ import type { KubernetesApi } from '../api.js';
 import { PODS, type Pod } from '../objects.js';
 import { heldBy, isPassing, JobHolder } from './hold.js';
 import type { JobSettings } from './manifest.js';
-import { EVENTS, JOB_LABEL, JOB_NAME_LABEL, JOBS, type Job, type KubeEvent, MANAGED, rankOf } from './objects.js';
+import { EVENTS, JOB_LABEL, JOB_NAME_LABEL, JOBS, type Job, type KubeEvent, OUR_JOBS, rankOf } from './objects.js';
 import { Progress } from './progress.js';
 import { isOver, isTaken, type Verdict, verdictOf } from './verdict.js';
 import { JobView } from './view.js';
@@ -86,7 +86,7 @@ export class KubernetesRunner implements Runner {
   }
 
   async leftovers(): Promise<string[]> {
-    const { items } = await this.options.api.list<Job>(JOBS, { labelSelector: `${MANAGED},${JOB_LABEL}` });
+    const { items } = await this.options.api.list<Job>(JOBS, { labelSelector: OUR_JOBS });
     const staying = items.filter(({ metadata }) => !metadata.deletionTimestamp);
     return [...new Set(staying.flatMap(({ metadata }) => metadata.labels?.[JOB_LABEL] ?? []))];
   }

@@ -4,7 +4,7 @@ import type { Log } from '../../../log.js';
 import type { KubernetesApi } from '../api.js';
 import { Mirror } from '../mirror.js';
 import { PODS, type Pod } from '../objects.js';
-import { JOB_LABEL, JOB_NAME_LABEL, JOBS, type Job, MANAGED, rankOf } from './objects.js';
+import { JOB_NAME_LABEL, JOBS, type Job, OUR_JOBS, rankOf } from './objects.js';
 
 export class JobView {
   private readonly jobs: Mirror<Job>;
@@ -17,7 +17,7 @@ export class JobView {
     private readonly clock: Clock,
     log: Log,
   ) {
-    const selection = { labelSelector: `${MANAGED},${JOB_LABEL}` };
+    const selection = { labelSelector: OUR_JOBS };
     const onChange = () => this.wake();
     this.jobs = new Mirror<Job>({ api, kind: JOBS, selection, clock, log, onChange });
     this.pods = new Mirror<Pod>({ api, kind: PODS, selection, clock, log, onChange });

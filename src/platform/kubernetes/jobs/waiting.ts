@@ -1,5 +1,6 @@
 /** Why an attempt does not run yet, in words. */
 import { type Condition, conditionOf, type Pod } from '../objects.js';
+import { NEVER_PULLED, NOT_PULLED } from '../pod-words.js';
 import { CONTAINER, type Job, type KubeEvent } from './objects.js';
 
 /** A pod whose container cannot start as things are. */
@@ -9,8 +10,6 @@ export interface StartProblem {
   readonly final: boolean;
 }
 
-const PULL = /^(ErrImagePull|ImagePullBackOff|RegistryUnavailable|ImageInspectError)$/;
-const NEVER = /^(InvalidImageName|ErrImageNeverPull|SignatureValidationFailed)$/;
 const CREATE = /^(CreateContainerConfigError|CreateContainerError|RunContainerError)$/;
 
 /** What keeps the container of a pod from starting: its image most often. */
@@ -19,9 +18,8 @@ export function startProblem(pod: Pod): StartProblem | undefined {
   const { reason = '', message = '' } = status?.state?.waiting ?? {};
   const image = pod.spec?.containers.find(({ name }) => name === CONTAINER)?.image ?? '';
   const said = message === '' ? reason : message;
-  if (PULL.test(reason) || NEVER.test(reason)) {
-    return { words: `the image ${image} cannot be pulled: ${said}`, final: NEVER.test(reason) };
-  }
+  const never = NEVER_PULLED.has(reason);
+  if (never || NOT_PULLED.has(reason)) return { words: `the image ${image} cannot be pulled: ${said}`, final: never };
   if (CREATE.test(reason)) return { words: `the container cannot be started: ${said}`, final: false };
   return undefined;
 }
