@@ -198,6 +198,20 @@ export interface Schema {
     /** Counts per bucket of LATENCY_BOUNDS_MS, the last one open. */
     latency: number[];
   };
+  /** What was observed of a revision's answers in one second, beside their status and latency. */
+  revision_observations: {
+    endpoint_id: string;
+    revision: number;
+    gateway: string;
+    second: Date;
+    /** Such as `shadow.disagreement`, `reward`, `accuracy`, `output.NAME`. */
+    metric: string;
+    count: number;
+    /** Of values from 0 to 1. */
+    sum: number;
+    /** Counts per bucket, of what is no number from 0 to 1 but one of several kinds. */
+    buckets: ColumnType<number[], number[] | undefined, number[]>;
+  };
   jobs: {
     id: string;
     project: string;

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.js';
 import type { KeyTable } from '../core/access/store.js';
 import type { Blobs } from '../core/blobs.js';
 import type { Fleet, Sandbox } from '../core/fleet.js';
+import type { Observations } from '../core/inference/observations.js';
 import type { ResponseCaches } from '../core/inference/response-cache/response-caches.js';
 import type { RoutingTable } from '../core/inference/routing-table.js';
 import type { Statistics } from '../core/inference/statistics.js';
@@ -41,6 +42,7 @@ export interface Services {
   readonly keys: KeyTable;
   readonly routing: RoutingTable;
   readonly statistics: Statistics;
+  readonly observations: Observations;
   readonly metrics: GatewayMetrics;
   readonly caches: ResponseCaches;
   readonly payloadLog: PayloadLog;

@@ -6,6 +6,7 @@ import type { Config } from '../config.js';
 import { ensureAdminKey, KeyTable } from '../core/access/store.js';
 import type { Fleet } from '../core/fleet.js';
 import { newId } from '../core/id.js';
+import { Observations } from '../core/inference/observations.js';
 import { ResponseCaches } from '../core/inference/response-cache/response-caches.js';
 import { RoutingTable } from '../core/inference/routing-table.js';
 import { Statistics } from '../core/inference/statistics.js';
@@ -96,6 +97,7 @@ export async function startGateway(
   });
   const keys = new KeyTable();
   const statistics = new Statistics(id);
+  const observations = new Observations(id);
   const notifications = new Notifications();
   let stopping = false;
   await prepareDatabase(config, db, log);
@@ -110,6 +112,7 @@ export async function startGateway(
     keys,
     routing,
     statistics,
+    observations,
     metrics,
     caches,
     payloadLog,
@@ -131,9 +134,9 @@ export async function startGateway(
     },
   };
   const flushing = setInterval(() => {
-    statistics
-      .flush(db, clock.now())
-      .catch((error) => log.warn('writing statistics failed; it is tried again', { error: messageOf(error) }));
+    Promise.all([statistics.flush(db, clock.now()), observations.flush(db, clock.now())]).catch((error) =>
+      log.warn('writing statistics failed; it is tried again', { error: messageOf(error) }),
+    );
   }, 1000);
 
   const doors = await openDoors(config, services);
@@ -152,7 +155,11 @@ export async function startGateway(
       sharedCache?.close();
       await pods.close();
       await services.sandbox.close();
-      await Promise.allSettled([statistics.flush(db, clock.now(), true), following.close()]);
+      await Promise.allSettled([
+        statistics.flush(db, clock.now(), true),
+        observations.flush(db, clock.now(), true),
+        following.close(),
+      ]);
       await queue.close();
       await database.close();
     },

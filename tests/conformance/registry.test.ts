@@ -12,6 +12,7 @@ import {
   trafficAt,
   trafficHistory,
 } from '../../src/core/endpoints/store.js';
+import { Observations, readObservations } from '../../src/core/inference/observations.js';
 import type { EndpointRoute } from '../../src/core/inference/route.js';
 import { RoutingTable } from '../../src/core/inference/routing-table.js';
 import { readStats, Statistics } from '../../src/core/inference/statistics.js';
@@ -252,6 +253,40 @@ describe('Statistics', () => {
     await statistics.flush(db, T0 + 1e9);
     // what is kept is bounded: the oldest went
     expect(await readStats(db, 'ep_o', 1, new Date(0))).toMatchObject({ requests: 10_000 });
+  });
+});
+
+describe('Observations', () => {
+  const T0 = 1_700_000_000_000;
+  const reward = { endpointId: 'ep_ob', revision: 1, metric: 'reward' };
+  const output = { ...reward, metric: 'output.label' };
+
+  it('add up over seconds, gateways and kinds, and are written once', async () => {
+    const gateways = [new Observations('a'), new Observations('b')];
+    for (const observations of gateways)
+      for (let at = 0; at < 20; at++) {
+        observations.observe(reward, { value: at % 2 }, T0 + at * 100);
+        observations.observe(output, { bucket: at % 3 }, T0 + at * 100);
+      }
+    for (const observations of gateways)
+      await Promise.all([observations.flush(db, T0 + 1500), observations.flush(db, T0 + 1500)]);
+    expect((await readObservations(db, 'ep_ob', 1, new Date(T0))).get('reward')).toMatchObject({ count: 20, sum: 10 });
+    for (const observations of gateways) await observations.flush(db, T0 + 1500, true);
+    const all = await readObservations(db, 'ep_ob', 1, new Date(T0));
+    expect(all.get('reward')).toEqual({ count: 40, sum: 20, buckets: [] });
+    expect(all.get('output.label')).toEqual({ count: 40, sum: 0, buckets: [14, 14, 12] });
+    expect(await readObservations(db, 'ep_ob', 2, new Date(T0))).toEqual(new Map());
+  });
+
+  it('outlive a database that is away', async () => {
+    const away = await migratedDatabase();
+    await away.destroy();
+    const observations = new Observations('c');
+    observations.observe({ ...reward, endpointId: 'ep_away' }, { value: 0.5 }, T0);
+    await expect(observations.flush(away, T0 + 5000)).rejects.toThrow();
+    await observations.flush(db, T0 + 5000);
+    const kept = await readObservations(db, 'ep_away', 1, new Date(T0));
+    expect(kept.get('reward')).toEqual({ count: 1, sum: 0.5, buckets: [] });
   });
 });
 

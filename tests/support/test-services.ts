@@ -7,6 +7,7 @@ import { afterAll } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import { createKey, KeyTable } from '../../src/core/access/store.js';
 import type { RevisionStatus } from '../../src/core/fleet.js';
+import { Observations } from '../../src/core/inference/observations.js';
 import { ResponseCaches } from '../../src/core/inference/response-cache/response-caches.js';
 import { RoutingTable } from '../../src/core/inference/routing-table.js';
 import { Statistics } from '../../src/core/inference/statistics.js';
@@ -137,6 +138,7 @@ export async function testGateway(
     clock: systemClock,
     payloadLog: NO_PAYLOAD_LOG,
     statistics: new Statistics('test'),
+    observations: new Observations('test'),
     metrics: createGatewayMetrics({ fleet: () => gateway.statuses, responseCaches: () => [] }),
     caches: new ResponseCaches({
       clock: systemClock,

@@ -113,6 +113,10 @@ const KEEP_STATS = '2 hours';
 /** Drops counts and gateway reports that are too old to matter. */
 export async function forgetStatistics(db: Db): Promise<void> {
   await db.deleteFrom('revision_stats').where('second', '<', sql<Date>`now() - ${KEEP_STATS}::interval`).execute();
+  await db
+    .deleteFrom('revision_observations')
+    .where('second', '<', sql<Date>`now() - ${KEEP_STATS}::interval`)
+    .execute();
   await db.deleteFrom('revision_status').where('updated_at', '<', sql<Date>`now() - interval '1 minute'`).execute();
 }
 

@@ -2,8 +2,9 @@
 import type { Clock } from '../../clock.js';
 import { readStats } from '../inference/statistics.js';
 import type { Db } from '../schema.js';
-import { type ArmStats, NO_STATS, slowBound } from './analysis.js';
-import { decideRollout } from './rollout.js';
+import { analyse } from './analyse.js';
+import { NO_STATS } from './analysis.js';
+import { decideRollout, type RolloutFacts } from './rollout.js';
 import {
   endRollout,
   enterStep,
@@ -16,10 +17,6 @@ import {
 
 /** Time between two looks. */
 export const LOOK_EVERY_MS = 1000;
-/** Requests of the stable revision that it takes to say what is slow. */
-const SLOW_NEEDS = 50;
-/** How far back they may lie when the comparison begins. */
-const HISTORY_MS = 10 * 60_000;
 /** A gateway that has not reported for this long no longer vouches for its replicas. */
 const STATUS_FRESH_MS = 15_000;
 
@@ -61,13 +58,15 @@ export async function advanceRollout(db: Db, id: string, clock: Clock): Promise<
   });
 }
 
-async function gather(tx: Db, rollout: RolloutRow, now: number) {
-  const since = rollout.compared_since;
-  const arm = (revision: number, from: Date | null): Promise<ArmStats> =>
-    from ? readStats(tx, rollout.endpoint_id, revision, from) : Promise.resolve(NO_STATS);
-  const stable = await arm(rollout.stable, since);
-  const candidate = await arm(rollout.candidate, since);
-  const inStep = since ? (await arm(rollout.candidate, rollout.step_started_at)).requests : 0;
+async function gather(
+  tx: Db,
+  rollout: RolloutRow,
+  now: number,
+): Promise<RolloutFacts & { slowMs: number | undefined }> {
+  const { verdict, slowMs } = await analyse(tx, rollout, now);
+  const inStep = rollout.compared_since
+    ? await readStats(tx, rollout.endpoint_id, rollout.candidate, rollout.step_started_at)
+    : NO_STATS;
   const status = await candidateStatus(tx, rollout, now);
   return {
     plan: rollout.plan,
@@ -77,23 +76,10 @@ async function gather(tx: Db, rollout: RolloutRow, now: number) {
     now,
     candidateReady: status.ready > 0,
     ...(status.ready === 0 && status.problem ? { candidateProblem: status.problem } : {}),
-    stable,
-    candidate,
-    slowMs: rollout.slow_ms ?? (await findSlow(tx, rollout, stable, now)),
-    candidateInStep: inStep,
+    verdict,
+    slowMs,
+    candidateInStep: inStep.requests,
   };
-}
-
-async function findSlow(tx: Db, rollout: RolloutRow, stableNow: ArmStats, now: number): Promise<number | undefined> {
-  const before = await readStats(
-    tx,
-    rollout.endpoint_id,
-    rollout.stable,
-    new Date(now - HISTORY_MS),
-    rollout.compared_since ?? undefined,
-  );
-  const basis = before.requests >= SLOW_NEEDS ? before : stableNow;
-  return basis.requests >= SLOW_NEEDS ? slowBound(basis, rollout.plan.analysis.slowFactor) : undefined;
 }
 
 async function candidateStatus(

@@ -1,12 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type ArmStats, LATENCY_BOUNDS_MS, latencyBucket, NO_STATS } from './analysis.js';
+import type { Verdict } from './analysis.js';
 import { decideRollout, type RolloutFacts, rolloutPlanSchema } from './rollout.js';
 
-function arm(requests: number, errors = 0): ArmStats {
-  const latency = new Array<number>(LATENCY_BOUNDS_MS.length + 1).fill(0);
-  latency[latencyBucket(5)] = requests;
-  return { requests, errors, latency };
-}
+const UNCLEAR: Verdict = { kind: 'unclear', reason: 'too few requests' };
+const NOT_WORSE: Verdict = { kind: 'not_worse', reason: 'as good' };
+const WORSE: Verdict = { kind: 'worse', reason: 'more errors' };
 
 const plan = rolloutPlanSchema.parse({ readyTimeoutSec: 60, maxStepSec: 600 });
 const T0 = 1_700_000_000_000;
@@ -18,9 +16,7 @@ const starting: RolloutFacts = {
   stepStartedAt: T0,
   now: T0 + 5000,
   candidateReady: false,
-  stable: NO_STATS,
-  candidate: NO_STATS,
-  slowMs: undefined,
+  verdict: UNCLEAR,
   candidateInStep: 0,
 };
 
@@ -29,9 +25,7 @@ const good: RolloutFacts = {
   step: 0,
   now: T0 + 20_000,
   candidateReady: true,
-  stable: arm(9000),
-  candidate: arm(1000),
-  slowMs: 12,
+  verdict: NOT_WORSE,
   candidateInStep: 1000,
 };
 
@@ -66,28 +60,23 @@ describe('decideRollout', () => {
     },
     {
       why: 'no traffic at all is never a promotion',
-      facts: { ...good, step: 1, stable: NO_STATS, candidate: NO_STATS, candidateInStep: 0 },
+      facts: { ...good, step: 1, verdict: UNCLEAR, candidateInStep: 0 },
       gives: { kind: 'hold' },
     },
-    { why: 'without a word on what is slow: hold', facts: { ...good, slowMs: undefined }, gives: { kind: 'hold' } },
-    {
-      why: 'a stable without traffic gives nothing to compare errors with',
-      facts: { ...good, stable: NO_STATS, candidate: arm(1000, 50) },
-      gives: { kind: 'hold' },
-    },
+    { why: 'without a clear verdict: hold', facts: { ...good, verdict: UNCLEAR }, gives: { kind: 'hold' } },
     {
       why: 'a regression ends it before the least time',
-      facts: { ...good, now: T0 + 1000, candidate: arm(1000, 300) },
+      facts: { ...good, now: T0 + 1000, verdict: WORSE },
       gives: { kind: 'roll_back' },
     },
     {
       why: 'a regression ends it with few requests in the step',
-      facts: { ...good, candidateInStep: 3, candidate: arm(100, 60) },
+      facts: { ...good, candidateInStep: 3, verdict: WORSE },
       gives: { kind: 'roll_back' },
     },
     {
       why: 'a regression ends it while paused',
-      facts: { ...good, state: 'paused', candidate: arm(1000, 300) },
+      facts: { ...good, state: 'paused', verdict: WORSE },
       gives: { kind: 'roll_back' },
     },
     { why: 'paused holds', facts: { ...good, state: 'paused' }, gives: { kind: 'hold', reason: 'paused' } },

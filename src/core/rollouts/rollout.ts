@@ -1,6 +1,6 @@
 /** A rollout: a progressive change of traffic from the stable revision to a candidate. The plan, and the pure decision on it. */
 import { z } from 'zod';
-import { type ArmStats, analysisSchema, compareArms } from './analysis.js';
+import { analysisSchema, type Verdict } from './analysis.js';
 
 export const rolloutPlanSchema = z
   .object({
@@ -65,11 +65,8 @@ export interface RolloutFacts {
   readonly candidateReady: boolean;
   /** Why the candidate cannot start, when it cannot. */
   readonly candidateProblem?: string;
-  /** Both arms over the same window: since the first step that sent traffic to the candidate. */
-  readonly stable: ArmStats;
-  readonly candidate: ArmStats;
-  /** What counts as a slow request, in milliseconds; fixed once for the rollout. */
-  readonly slowMs: number | undefined;
+  /** Of the comparison of both arms over the same window: since the candidate first had traffic. */
+  readonly verdict: Verdict;
   /** Candidate requests since the current step began. */
   readonly candidateInStep: number;
 }
@@ -98,7 +95,7 @@ export function decideRollout(facts: RolloutFacts): RolloutDecision {
     }
     return facts.state === 'paused' ? { kind: 'hold', reason: 'paused' } : nextStep(plan, 0, 'the candidate is ready');
   }
-  const verdict = compareArms(facts.stable, facts.candidate, plan.analysis, facts.slowMs);
+  const { verdict } = facts;
   if (verdict.kind === 'worse') return { kind: 'roll_back', reason: verdict.reason };
   if (facts.state === 'paused') return { kind: 'hold', reason: 'paused' };
   const step = plan.steps[facts.step];
