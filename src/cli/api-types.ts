@@ -95,7 +95,8 @@ export interface Policy {
   readonly auto: boolean;
   readonly gates: readonly Gate[];
   readonly rollout: {
-    readonly steps: readonly { readonly percent: number; readonly holdSec: number }[];
+    readonly strategy: string;
+    readonly steps?: readonly Readonly<Record<string, unknown>>[];
     readonly bakeSec: number;
   };
 }
@@ -150,7 +151,9 @@ export interface RolloutSummary {
   readonly stable: number;
   readonly state: string;
   readonly step: number;
-  readonly plan: { readonly steps: readonly { readonly percent: number; readonly holdSec: number }[] };
+  readonly kind: string;
+  /** In words. */
+  readonly steps: readonly string[];
   readonly reason: string;
   readonly createdAt: string;
   readonly endedAt: string | null;

@@ -193,7 +193,17 @@ function gateText({ kind, ...settings }: Gate): string {
   return [kind, ...Object.entries(settings).map(([name, value]) => `${name}=${value}`)].join(' ');
 }
 
+/** A step of a plan as it was written. */
+function stepText(step: Readonly<Record<string, unknown>>): string {
+  const [kind = '', value] = Object.entries(step).find(([name]) => name !== 'holdSec' && name !== 'analyse') ?? [];
+  const hold = step.holdSec === undefined ? '' : ` for ${step.holdSec} s`;
+  if (kind === 'percent') return `${value} %${hold}`;
+  if (kind === 'shadowPercent') return `copies of ${value} %${hold}`;
+  return kind;
+}
+
 function canaryText({ rollout }: Policy): string {
-  const steps = rollout.steps.map((step) => `${number(step.percent)} % for ${step.holdSec} s`);
-  return `${steps.join(', ')}, then all; the old revision stays warm for ${rollout.bakeSec} s`;
+  const steps = rollout.steps?.map(stepText).join(', ') ?? '10 %, 50 %';
+  const way = rollout.strategy === 'blue_green' ? 'blue/green: all at once' : `${steps}, then all`;
+  return `${way}; the old revision stays warm for ${rollout.bakeSec} s`;
 }

@@ -7,6 +7,7 @@ import {
   type Rollout,
   type RolloutSummary,
 } from './api-types.js';
+import { usageError } from './exit.js';
 import type { Io } from './io.js';
 import { number, oneLine } from './print/text.js';
 import { resolveRollout, resolveVersion } from './resolve.js';
@@ -41,10 +42,32 @@ export function define(command: Command, io: Io): void {
     .command('start')
     .description('take a model version to an endpoint: its gates first, then the rollout')
     .argument('<endpoint>')
-    .requiredOption('--version <version>', 'model version: a number, "latest" or an alias')
+    .option('--version <version>', 'model version: a number, "latest" or an alias')
+    .option('--revision <revision>', 'a revision that is there already, without gates', integer(1, 2_147_483_647))
     .option('--wait', 'stay until it ends; the exit code says whether it was promoted')
-    .action((endpoint: string, options: { version: string; wait?: boolean }, self: Command) =>
-      start(openSession(io, self), endpoint, options.version, options.wait === true),
+    .action((endpoint: string, options: { version?: string; revision?: number; wait?: boolean }, self: Command) => {
+      const { version, revision, wait = false } = options;
+      if ((version === undefined) === (revision === undefined))
+        throw usageError('name what is to go live: either --version or --revision');
+      const session = openSession(io, self);
+      return version === undefined
+        ? startRevision(session, endpoint, revision as number, wait)
+        : start(session, endpoint, version, wait);
+    });
+  command
+    .command('retry')
+    .description('start a rollout that did not succeed once more, against what is stable now')
+    .argument('<rollout>', 'its id')
+    .action((rollout: string, _options: unknown, self: Command) => retry(openSession(io, self), rollout));
+  command
+    .command('back')
+    .description('go back to an earlier revision: at once where it is ready, with no steps and no analysis')
+    .argument('<endpoint>')
+    .option('--to <revision>', 'by default the one that had all the traffic before', integer(1, 2_147_483_647))
+    .option('--force', 'at once, even if no replica of it is ready: requests wait for one')
+    .option('--reason <text>', 'why, for the record')
+    .action((endpoint: string, options: { to?: number; force?: boolean; reason?: string }, self: Command) =>
+      back(openSession(io, self), endpoint, options),
     );
   for (const [verb, text] of VERBS) {
     command
@@ -114,6 +137,50 @@ async function start(session: Session, name: string, text: string, wait: boolean
   mustBe('promoted', promotion, end.body.state, end.body.reason);
 }
 
+/** Rolls out a revision that is there. */
+async function startRevision(session: Session, name: string, revision: number, wait: boolean): Promise<void> {
+  const answer = await session.client.post<{ rollout: string }>(
+    `/api/v1/endpoints/${encodeURIComponent(name)}/rollouts`,
+    { json: { revision }, signal: session.signal },
+  );
+  const { rollout } = answer.body;
+  if (!wait && session.printedJson(answer)) return;
+  const words = `${rollout}: revision ${revision} is on its way to ${name}`;
+  if (!wait) {
+    session.printEssential(rollout, words);
+    session.note(`watch it with \`sluice rollouts show ${name} --watch\``);
+    return;
+  }
+  session.note(words);
+  await show(session, rollout, true);
+}
+
+async function retry(session: Session, id: string): Promise<void> {
+  const answer = await session.client.post<{ rollout: string }>(`/api/v1/rollouts/${encodeURIComponent(id)}/retry`, {
+    signal: session.signal,
+  });
+  if (session.printedJson(answer)) return;
+  session.printEssential(answer.body.rollout, `${answer.body.rollout} tries ${id} again`);
+}
+
+async function back(
+  session: Session,
+  name: string,
+  { to, force, reason }: { to?: number; force?: boolean; reason?: string },
+): Promise<void> {
+  const answer = await session.client.post<{ revision: number; rollout: string | null }>(
+    `/api/v1/endpoints/${encodeURIComponent(name)}/rollback`,
+    { json: { revision: to, force, reason }, signal: session.signal },
+  );
+  if (session.printedJson(answer)) return;
+  const { revision, rollout } = answer.body;
+  if (rollout === null) session.printEssential(String(revision), `${name} is back at revision ${revision}`);
+  else {
+    session.printEssential(rollout, `${rollout}: ${name} goes back to revision ${revision} as soon as that is ready`);
+    session.note(`watch it with \`sluice rollouts show ${name} --watch\``);
+  }
+}
+
 async function act(session: Session, verb: string, text: string): Promise<void> {
   const id = await resolveRollout(session, text);
   const answer = await session.client.post<{ state: string }>(`/api/v1/rollouts/${encodeURIComponent(id)}/${verb}`, {
@@ -167,8 +234,8 @@ function promotionText(promotion: Promotion): string {
 }
 
 function stepText(rollout: RolloutSummary): string {
-  const step = rollout.plan.steps[rollout.step];
+  const step = rollout.steps[rollout.step];
   if (rollout.endedAt) return '-';
   if (rollout.step < 0 || !step) return 'starting';
-  return `${rollout.step + 1} of ${rollout.plan.steps.length} (${step.percent} %)`;
+  return `${rollout.step + 1} of ${rollout.steps.length} (${step})`;
 }

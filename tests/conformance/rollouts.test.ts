@@ -15,20 +15,17 @@ import {
   requestPromotion,
   settlePromotion,
 } from '../../src/core/promotions/store.js';
+import { actOnRollout } from '../../src/core/rollouts/actions.js';
 import { advanceRollout } from '../../src/core/rollouts/advance.js';
 import { LATENCY_BOUNDS_MS, latencyBucket } from '../../src/core/rollouts/analysis.js';
-import { rolloutPlanSchema } from '../../src/core/rollouts/rollout.js';
-import {
-  actOnRollout,
-  endRollout,
-  getRollout,
-  lockRollout,
-  rolloutEvents,
-  startRollout,
-} from '../../src/core/rollouts/store.js';
+import { endRollout, startRollout } from '../../src/core/rollouts/moves.js';
+import { rolloutPlanSchema } from '../../src/core/rollouts/plan.js';
+import { getRollout, lockRollout, rolloutEvents } from '../../src/core/rollouts/store.js';
 import type { Db } from '../../src/core/schema.js';
 import { AppError } from '../../src/errors.js';
 import { addEndpoint, addVersion, migratedDatabase, outcomes } from '../support/store-bench.js';
+
+const HAND = { project: 'default', actor: 'ada', nowMs: Date.now() };
 
 let db: Db;
 beforeAll(async () => {
@@ -46,15 +43,19 @@ function clockAhead() {
 
 function start(endpointId: string, name: string, candidate = 2, plan: object = {}, promotionId: string | null = null) {
   return db.transaction().execute((tx) =>
-    startRollout(tx, {
-      project: 'default',
-      endpointId,
-      endpoint: name,
-      stable: 1,
-      candidate,
-      plan: rolloutPlanSchema.parse(plan),
-      promotionId,
-    }),
+    startRollout(
+      tx,
+      {
+        project: 'default',
+        endpointId,
+        endpoint: name,
+        stable: 1,
+        candidate,
+        plan: rolloutPlanSchema.parse(plan),
+        promotionId,
+      },
+      Date.now(),
+    ),
   );
 }
 
@@ -112,8 +113,8 @@ describe('advanceRollout', () => {
     ]);
 
     // evidence, but the least time is not over
-    await answered(endpointId, 1, 9000);
-    await answered(endpointId, 2, 1000);
+    await answered(endpointId, 1, 9000, 0, clock.now());
+    await answered(endpointId, 2, 1000, 0, clock.now());
     skip(1000);
     await advanceRollout(db, id, clock);
     expect((await stateOf(id)).step).toBe(0);
@@ -123,8 +124,8 @@ describe('advanceRollout', () => {
     expect((await getRollout(db, 'default', id)).slow_ms).not.toBeNull();
 
     skip(11_000);
-    await answered(endpointId, 2, 1000);
-    await answered(endpointId, 1, 1000);
+    await answered(endpointId, 2, 1000, 0, clock.now());
+    await answered(endpointId, 1, 1000, 0, clock.now());
     expect(await advanceRollout(db, id, clock)).toBeUndefined();
     expect(await stateOf(id)).toEqual({ state: 'promoted', step: 1 });
     expect(await trafficOf('good')).toEqual([[2, 100]]);
@@ -148,7 +149,7 @@ describe('advanceRollout', () => {
       await ready(endpointId, 2, 1);
       await advanceRollout(db, id, clock);
       expect((await stateOf(id)).step).toBe(0);
-      if (pause) await actOnRollout(db, 'default', id, 'pause', 'ada');
+      if (pause) await actOnRollout(db, id, 'pause', HAND);
       await answered(endpointId, 1, 2000);
       await answered(endpointId, 2, 200, 100);
       skip(1000);
@@ -209,7 +210,7 @@ describe('advanceRollout', () => {
       state: 'paused',
       reason: expect.stringContaining('no clear verdict within 60 s'),
     });
-    await actOnRollout(db, 'default', id, 'resume', 'ada');
+    await actOnRollout(db, id, 'resume', HAND);
     expect((await stateOf(id)).state).toBe('running');
   });
 });
@@ -246,7 +247,7 @@ describe('endRollout', () => {
     const broken = db.transaction().execute(async (tx) => {
       const rollout = await lockRollout(tx, id);
       if (!rollout) throw new Error('it is in flight');
-      await endRollout(tx, rollout, 'promoted', 'test', 'test');
+      await endRollout(tx, rollout, 'promoted', 'test', 'test', Date.now());
       throw new Error('the worker dies here');
     });
     await expect(broken).rejects.toThrow('dies here');
@@ -259,7 +260,7 @@ describe('endRollout', () => {
     const endpointId = await addEndpoint(db, 'hands');
     const id = await start(endpointId, 'hands');
     const actions = ['promote', 'abort', 'promote', 'abort'] as const;
-    const raced = await outcomes(actions.map((action) => actOnRollout(db, 'default', id, action, 'ada')));
+    const raced = await outcomes(actions.map((action) => actOnRollout(db, id, action, HAND)));
     expect(raced).toEqual({ good: 1, codes: ['conflict', 'conflict', 'conflict'] });
   });
 });
@@ -276,7 +277,7 @@ describe('at once', () => {
         const { clock } = clockAhead();
         const raced = await outcomes([
           advanceRollout(db, id, clock),
-          actOnRollout(db, 'default', id, 'promote', 'ada'),
+          actOnRollout(db, id, 'promote', HAND),
           db.transaction().execute((tx) => createRevision(tx, { endpointId, version: 1, reason: 'race' })),
           start(endpointId, name, 2),
           deleteEndpoint(db, 'default', name, 'ada'),

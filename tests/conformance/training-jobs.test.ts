@@ -3,8 +3,8 @@ import { systemClock } from '../../src/clock.js';
 import { recordBlob } from '../../src/core/datasets/store.js';
 import type { Enqueue } from '../../src/core/jobs.js';
 import { listPromotions, requestPromotion } from '../../src/core/promotions/store.js';
-import { rolloutPlanSchema } from '../../src/core/rollouts/rollout.js';
-import { startRollout } from '../../src/core/rollouts/store.js';
+import { startRollout } from '../../src/core/rollouts/moves.js';
+import { rolloutPlanSchema } from '../../src/core/rollouts/plan.js';
 import type { Db } from '../../src/core/schema.js';
 import {
   type AttemptKey,
@@ -306,15 +306,19 @@ describe('reconcile', () => {
       .where('name', '=', 'found')
       .executeTakeFirstOrThrow();
     const rollout = await db.transaction().execute((tx) =>
-      startRollout(tx, {
-        project: 'default',
-        endpointId,
-        endpoint: 'found',
-        stable: 1,
-        candidate: 2,
-        plan: rolloutPlanSchema.parse({}),
-        promotionId: null,
-      }),
+      startRollout(
+        tx,
+        {
+          project: 'default',
+          endpointId,
+          endpoint: 'found',
+          stable: 1,
+          candidate: 2,
+          plan: rolloutPlanSchema.parse({}),
+          promotionId: null,
+        },
+        Date.now(),
+      ),
     );
     const queued = new Map<string, string>();
     const enqueue: Enqueue = async (name, data, { id }) => void queued.set(id, `${name} ${Object.values(data)[0]}`);

@@ -5,7 +5,15 @@ export type Fields = { readonly [name: string]: 'leaf' | Fields };
 
 const leaf = 'leaf';
 
-const STEP: Fields = { percent: leaf, holdSec: leaf };
+const STEP: Fields = {
+  percent: leaf,
+  shadowPercent: leaf,
+  holdSec: leaf,
+  analyse: leaf,
+  pause: { durationSec: leaf },
+  scale: { replicas: leaf },
+  analysis: { minRequests: leaf },
+};
 const ANALYSIS: Fields = {
   minRequests: leaf,
   maxErrorIncrease: leaf,
@@ -14,7 +22,10 @@ const ANALYSIS: Fields = {
   alpha: leaf,
 };
 const ROLLOUT: Fields = {
+  strategy: leaf,
   steps: STEP,
+  blueGreen: { replicas: leaf, shadowPercent: leaf, previewSec: leaf, autoSwitch: leaf, holdSec: leaf },
+  surge: leaf,
   analysis: ANALYSIS,
   maxStepSec: leaf,
   onInconclusive: leaf,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { responseCacheSchema } from '../inference/response-cache/settings.js';
 import { payloadLogSchema } from '../payload-log/settings.js';
 import { gateSchema } from '../promotions/gate.js';
-import { rolloutPlanSchema } from '../rollouts/rollout.js';
+import { rolloutPlanSchema } from '../rollouts/plan.js';
 import { NAME } from '../training/spec.js';
 import { placementSchema } from './placement.js';
 import { runtimeSchema } from './runtime.js';
@@ -117,6 +117,12 @@ export const trafficTargetSchema = z
     revision: z.number().int().min(1),
     percent: z.number().min(0).max(100).describe('Share of the requests, in percent, to three decimals.'),
     tag: NAME.optional().describe('Name by which requests can ask for this target.'),
+    shadowPercent: z
+      .number()
+      .min(0)
+      .max(100)
+      .optional()
+      .describe('Copies of so many percent of the requests go to it beside its share; their answers are not returned.'),
   })
   .strict();
 

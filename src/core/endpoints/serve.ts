@@ -1,7 +1,8 @@
 /** What a person does to an endpoint's revisions and traffic by hand, where no rollout does it. */
 import { AppError } from '../../errors.js';
 import { emit } from '../events/store.js';
-import { crown, rolloutInFlight } from '../rollouts/store.js';
+import { crown } from '../rollouts/moves.js';
+import { rolloutInFlight } from '../rollouts/store.js';
 import type { Db } from '../schema.js';
 import type { EndpointSpec, Scaling, TrafficTarget } from './endpoint.js';
 import type { RuntimeSettings } from './runtime.js';
@@ -10,6 +11,7 @@ import {
   createEndpointIn,
   createRevision,
   getEndpoint,
+  limitReplicas,
   listEndpoints,
   lockEndpoint,
   setSuspended,
@@ -94,6 +96,9 @@ export async function changeTraffic(
       actor: change.actor,
       reason: change.reason,
     });
+    // one that had to make room for another may have replicas again
+    for (const { revision, percent } of change.targets)
+      if (percent > 0) await limitReplicas(tx, endpoint.id, revision, null);
     const [winner] = change.targets.filter((target) => target.percent === 100);
     if (winner) await crown(tx, endpoint.id, winner.revision, change.actor, change.reason || 'traffic set by hand');
     return generation;

@@ -14,6 +14,7 @@ export async function writeStatus(db: Db, gateway: string, rows: readonly Revisi
         gateway,
         ready: row.ready,
         starting: row.starting,
+        draining: row.replicas.filter(({ state }) => state === 'draining').length,
         failing: row.failing,
         message: row.message,
         updated_at,
@@ -23,6 +24,7 @@ export async function writeStatus(db: Db, gateway: string, rows: readonly Revisi
       conflict.columns(['endpoint_id', 'revision', 'gateway']).doUpdateSet((eb) => ({
         ready: eb.ref('excluded.ready'),
         starting: eb.ref('excluded.starting'),
+        draining: eb.ref('excluded.draining'),
         failing: eb.ref('excluded.failing'),
         message: eb.ref('excluded.message'),
         updated_at,

@@ -308,13 +308,31 @@ export async function trafficAt(db: Db, endpointId: string, at: Date) {
     .executeTakeFirst();
 }
 
-/** Keeps a revision warm until then (null: no longer). Within the caller's transaction. */
-export async function keepWarm(tx: Db, endpointId: string, revision: number, until: Date | null): Promise<void> {
+/** Keeps a revision warm until then (null: no longer), with so many replicas, as many as before by default. Within the caller's transaction. */
+export async function keepWarm(
+  tx: Db,
+  endpointId: string,
+  revision: number,
+  until: Date | null,
+  replicas?: number,
+): Promise<void> {
   await tx
     .updateTable('revisions')
-    .set({ warm_until: until })
+    .set({ warm_until: until, ...(replicas === undefined ? {} : { warm_replicas: replicas }) })
     .where('endpoint_id', '=', endpointId)
     .where('number', '=', revision)
     .execute();
   await notifyRouting(tx, endpointId);
+}
+
+/** Lets a revision have at most so many replicas, none with 0; null: as its scaling says. Within the caller's transaction. */
+export async function limitReplicas(tx: Db, endpointId: string, revision: number, limit: number | null): Promise<void> {
+  const done = await tx
+    .updateTable('revisions')
+    .set({ replica_limit: limit })
+    .where('endpoint_id', '=', endpointId)
+    .where('number', '=', revision)
+    .where('replica_limit', 'is distinct from', limit)
+    .executeTakeFirst();
+  if (done.numUpdatedRows > 0n) await notifyRouting(tx, endpointId);
 }

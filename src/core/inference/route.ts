@@ -36,8 +36,12 @@ export interface RevisionRoute {
   readonly address?: RevisionAddress | undefined;
   /** Why it does not answer on its cluster, in words; undefined when it does or nothing is known. */
   readonly problem?: string | undefined;
-  /** Keep at least one replica until then, whatever the traffic; milliseconds since the epoch. */
+  /** Keep replicas until then, whatever the traffic; milliseconds since the epoch. */
   readonly warmUntilMs: number;
+  /** With so many; one by default. */
+  readonly warmReplicas?: number | undefined;
+  /** Most replicas that it may have now, none with 0; undefined: as its scaling says. */
+  readonly replicaLimit?: number | undefined;
 }
 
 /** The name by which a revision's model server knows its model. */
@@ -69,10 +73,13 @@ export interface EndpointRoute {
   readonly revisions: ReadonlyMap<number, RevisionRoute>;
 }
 
-/** Replicas that a revision keeps whatever the load: its settings' while it has traffic, one while it is kept warm. */
+/** Replicas that a revision keeps whatever the load: its settings' while it has traffic, and those that it is kept warm with. */
 export function replicaFloor({ targets }: EndpointRoute, revision: RevisionRoute, nowMs: number): number {
   const served = targets.some(({ revision: { number }, percent }) => number === revision.number && percent > 0);
-  return Math.max(served ? revision.scaling.minReplicas : 0, revision.warmUntilMs > nowMs ? 1 : 0);
+  return Math.max(
+    served ? revision.scaling.minReplicas : 0,
+    revision.warmUntilMs > nowMs ? (revision.warmReplicas ?? 1) : 0,
+  );
 }
 
 export interface RouteRequest {

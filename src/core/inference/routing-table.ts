@@ -150,6 +150,8 @@ function revisionQuery(db: Db, endpointIds: readonly string[] | undefined) {
       'r.placement',
       'r.server',
       'r.warm_until',
+      'r.warm_replicas',
+      'r.replica_limit',
       'v.signature',
       'a.url',
       'a.host',
@@ -191,6 +193,8 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
         problem: row.problem || undefined,
         server: row.server ?? undefined,
         warmUntilMs: row.warm_until?.getTime() ?? 0,
+        warmReplicas: row.warm_replicas,
+        replicaLimit: row.replica_limit ?? undefined,
       },
     ]),
   );

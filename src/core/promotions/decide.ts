@@ -5,7 +5,8 @@ import { createRevision, setTraffic } from '../endpoints/store.js';
 import type { Enqueue } from '../jobs.js';
 import { servable } from '../models/model.js';
 import { getVersion } from '../models/store.js';
-import { crown, rolloutInFlight, startRollout } from '../rollouts/store.js';
+import { crown, startRollout } from '../rollouts/moves.js';
+import { rolloutInFlight } from '../rollouts/store.js';
 import type { Db } from '../schema.js';
 import { type GateDeps, runGates } from './run-gates.js';
 import { claimPromotion, noteFailure, noteGates, settlePromotion } from './store.js';
@@ -153,15 +154,19 @@ async function takeLive(tx: Db, id: string, owner: string): Promise<string | und
     });
     return undefined;
   }
-  const rolloutId = await startRollout(tx, {
-    project: endpoint.project,
-    endpointId: endpoint.id,
-    endpoint: endpoint.name,
-    stable,
-    candidate,
-    plan: endpoint.policy.rollout,
-    promotionId: id,
-  });
+  const rolloutId = await startRollout(
+    tx,
+    {
+      project: endpoint.project,
+      endpointId: endpoint.id,
+      endpoint: endpoint.name,
+      stable,
+      candidate,
+      plan: endpoint.policy.rollout,
+      promotionId: id,
+    },
+    Date.now(),
+  );
   await settlePromotion(tx, id, { state: 'rolling', reason: 'every gate passed', rolloutId, from: ['gating'] });
   return rolloutId;
 }

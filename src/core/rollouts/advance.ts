@@ -1,24 +1,18 @@
 /** One look at a rollout: gather the facts, decide, act, in one transaction that holds the rollout's row. */
 import type { Clock } from '../../clock.js';
+import { SCALING_DEFAULTS } from '../endpoints/endpoint.js';
 import { readStats } from '../inference/statistics.js';
 import type { Db } from '../schema.js';
 import { analyse } from './analyse.js';
 import { NO_STATS } from './analysis.js';
-import { decideRollout, type RolloutFacts } from './rollout.js';
-import {
-  endRollout,
-  enterStep,
-  holdRollout,
-  lockRollout,
-  type RolloutRow,
-  setRolloutState,
-  warmBoth,
-} from './store.js';
+import { endRollout, enterStep, holdRollout, setRolloutState, WARM_AHEAD_MS, warmBoth } from './moves.js';
+import { stepsOf } from './plan.js';
+import { readReplicas } from './replicas.js';
+import { decideRollout, type RolloutFacts, replicasOf } from './rollout.js';
+import { lockRollout, type RolloutRow } from './store.js';
 
 /** Time between two looks. */
 export const LOOK_EVERY_MS = 1000;
-/** A gateway that has not reported for this long no longer vouches for its replicas. */
-const STATUS_FRESH_MS = 15_000;
 
 /** Answers when to look again, in milliseconds since the epoch; undefined when the rollout ended or is another's. */
 export async function advanceRollout(db: Db, id: string, clock: Clock): Promise<number | undefined> {
@@ -34,17 +28,21 @@ export async function advanceRollout(db: Db, id: string, clock: Clock): Promise<
         // why it was paused says more than that it is
         if (rollout.state !== 'paused') await holdRollout(tx, rollout, decision.reason);
         break;
-      case 'step':
-        await enterStep(tx, rollout, decision.step, decision.percent, decision.reason);
+      case 'step': {
+        const { step, reason } = decision;
+        const entered = facts.steps[step];
+        const replicas = entered?.kind === 'scale' ? replicasOf(entered, facts) : 1;
+        await enterStep(tx, rollout, { steps: facts.steps, step, reason, replicas, nowMs: now });
         break;
+      }
       case 'pause':
-        await setRolloutState(tx, rollout, 'paused', decision.reason);
+        await setRolloutState(tx, rollout, 'paused', decision.reason, now);
         break;
       case 'promote':
-        await endRollout(tx, rollout, 'promoted', decision.reason, 'rollout');
+        await endRollout(tx, rollout, 'promoted', decision.reason, 'rollout', now);
         return undefined;
       case 'roll_back':
-        await endRollout(tx, rollout, 'rolled_back', decision.reason, 'rollout');
+        await endRollout(tx, rollout, 'rolled_back', decision.reason, 'rollout', now);
         return undefined;
     }
     await renewWarmth(tx, rollout, now);
@@ -63,38 +61,35 @@ async function gather(
   rollout: RolloutRow,
   now: number,
 ): Promise<RolloutFacts & { slowMs: number | undefined }> {
+  const { endpoint_id: endpointId, compared_since: since } = rollout;
   const { verdict, slowMs } = await analyse(tx, rollout, now);
-  const inStep = rollout.compared_since
-    ? await readStats(tx, rollout.endpoint_id, rollout.candidate, rollout.step_started_at)
-    : NO_STATS;
-  const status = await candidateStatus(tx, rollout, now);
+  const seen = async (from: Date) => (since ? await readStats(tx, endpointId, rollout.candidate, from) : NO_STATS);
+  const stable = await readReplicas(tx, endpointId, rollout.stable, now);
+  const candidate = await readReplicas(tx, endpointId, rollout.candidate, now);
+  const { scaling } = await tx
+    .selectFrom('revisions')
+    .select('scaling')
+    .where('endpoint_id', '=', endpointId)
+    .where('number', '=', rollout.candidate)
+    .executeTakeFirstOrThrow();
   return {
+    kind: rollout.kind,
     plan: rollout.plan,
+    steps: stepsOf(rollout.plan, rollout.replicas),
     state: rollout.state,
     step: rollout.step,
     stepStartedAt: rollout.step_started_at.getTime(),
     now,
-    candidateReady: status.ready > 0,
-    ...(status.ready === 0 && status.problem ? { candidateProblem: status.problem } : {}),
+    candidateReady: candidate.ready,
+    ...(candidate.problem ? { candidateProblem: candidate.problem } : {}),
+    candidateMax: scaling.maxReplicas ?? SCALING_DEFAULTS.maxReplicas,
+    stableReady: stable.ready,
+    stableHeld: stable.held,
     verdict,
     slowMs,
-    candidateInStep: inStep.requests,
+    candidateInStep: (await seen(rollout.step_started_at)).requests,
+    candidateSeen: since ? (await seen(since)).requests : 0,
   };
-}
-
-async function candidateStatus(
-  tx: Db,
-  rollout: RolloutRow,
-  now: number,
-): Promise<{ ready: number; problem: string | undefined }> {
-  const rows = await tx
-    .selectFrom('revision_status')
-    .select(['ready', 'failing', 'message'])
-    .where('endpoint_id', '=', rollout.endpoint_id)
-    .where('revision', '=', rollout.candidate)
-    .where('updated_at', '>', new Date(now - STATUS_FRESH_MS))
-    .execute();
-  return { ready: rows.reduce((sum, row) => sum + row.ready, 0), problem: rows.find((row) => row.failing)?.message };
 }
 
 async function renewWarmth(tx: Db, rollout: RolloutRow, now: number): Promise<void> {
@@ -103,8 +98,8 @@ async function renewWarmth(tx: Db, rollout: RolloutRow, now: number): Promise<vo
     .select('number')
     .where('endpoint_id', '=', rollout.endpoint_id)
     .where('number', 'in', [rollout.stable, rollout.candidate])
-    .where('warm_until', '<', new Date(now + 5 * 60_000))
+    .where('warm_until', '<', new Date(now + WARM_AHEAD_MS / 2))
     .executeTakeFirst();
   if (soon)
-    await warmBoth(tx, { endpointId: rollout.endpoint_id, stable: rollout.stable, candidate: rollout.candidate });
+    await warmBoth(tx, { endpointId: rollout.endpoint_id, stable: rollout.stable, candidate: rollout.candidate }, now);
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Verdict } from './analysis.js';
-import { decideRollout, type RolloutFacts, rolloutPlanSchema } from './rollout.js';
+import { rolloutPlanSchema, stepsOf } from './plan.js';
+import { decideRollout, type RolloutFacts } from './rollout.js';
 
 const UNCLEAR: Verdict = { kind: 'unclear', reason: 'too few requests' };
 const NOT_WORSE: Verdict = { kind: 'not_worse', reason: 'as good' };
@@ -10,23 +11,30 @@ const plan = rolloutPlanSchema.parse({ readyTimeoutSec: 60, maxStepSec: 600 });
 const T0 = 1_700_000_000_000;
 
 const starting: RolloutFacts = {
+  kind: 'rollout',
   plan,
+  steps: stepsOf(plan, 1),
   state: 'running',
   step: -1,
   stepStartedAt: T0,
   now: T0 + 5000,
-  candidateReady: false,
+  candidateReady: 0,
+  candidateMax: 4,
+  stableReady: 2,
+  stableHeld: 2,
   verdict: UNCLEAR,
   candidateInStep: 0,
+  candidateSeen: 0,
 };
 
 const good: RolloutFacts = {
   ...starting,
   step: 0,
   now: T0 + 20_000,
-  candidateReady: true,
+  candidateReady: 1,
   verdict: NOT_WORSE,
   candidateInStep: 1000,
+  candidateSeen: 1000,
 };
 
 describe('decideRollout', () => {
@@ -41,15 +49,15 @@ describe('decideRollout', () => {
     },
     {
       why: 'a ready candidate gets its first share',
-      facts: { ...starting, candidateReady: true },
-      gives: { kind: 'step', step: 0, percent: 10 },
+      facts: { ...starting, candidateReady: 1 },
+      gives: { kind: 'step', step: 0 },
     },
     {
       why: 'not while paused',
-      facts: { ...starting, candidateReady: true, state: 'paused' },
+      facts: { ...starting, candidateReady: 1, state: 'paused' },
       gives: { kind: 'hold', reason: 'paused' },
     },
-    { why: 'good evidence, time over: next step', facts: good, gives: { kind: 'step', step: 1, percent: 50 } },
+    { why: 'good evidence, time over: next step', facts: good, gives: { kind: 'step', step: 1 } },
     { why: 'the last step leads to the promotion', facts: { ...good, step: 1 }, gives: { kind: 'promote' } },
     { why: 'holds for the least time', facts: { ...good, now: T0 + 9999 }, gives: { kind: 'hold' } },
     { why: 'and no longer', facts: { ...good, now: T0 + 10_000 }, gives: { kind: 'step' } },
@@ -102,7 +110,7 @@ describe('decideRollout', () => {
     },
     {
       why: 'a step that the plan does not have ends as a promotion only on evidence',
-      facts: { ...good, step: 7, candidateInStep: 0 },
+      facts: { ...good, step: 7, verdict: UNCLEAR },
       gives: { kind: 'hold' },
     },
   ])('$why', ({ facts, gives }) => {
@@ -112,10 +120,9 @@ describe('decideRollout', () => {
 
 describe('rolloutPlanSchema', () => {
   it('has a default that works', () => {
-    const { steps } = rolloutPlanSchema.parse({});
-    expect(steps).toEqual([
-      { percent: 10, holdSec: 10 },
-      { percent: 50, holdSec: 10 },
+    expect(stepsOf(rolloutPlanSchema.parse({}), 1)).toEqual([
+      { kind: 'weight', percent: 10, holdSec: 10, analyse: true },
+      { kind: 'weight', percent: 50, holdSec: 10, analyse: true },
     ]);
   });
 

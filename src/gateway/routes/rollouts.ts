@@ -1,18 +1,25 @@
 /** Rollouts: progressive changes of traffic, and a person's hand on them. */
 import { createRoute, z } from '@hono/zod-openapi';
-import { readStats } from '../../core/inference/statistics.js';
+import type { Caller } from '../../core/access/key.js';
+import { actOnRollout, retryRollout, rollBack, startByHand } from '../../core/rollouts/actions.js';
+import { readArms } from '../../core/rollouts/analyse.js';
 import { NO_STATS } from '../../core/rollouts/analysis.js';
-import { type RolloutState, rolloutPlanSchema } from '../../core/rollouts/rollout.js';
-import { actOnRollout, getRollout, listRollouts, type RolloutRow, rolloutEvents } from '../../core/rollouts/store.js';
+import { rolloutPlanSchema, stepsOf, wordsOf } from '../../core/rollouts/plan.js';
+import type { RolloutKind, RolloutState } from '../../core/rollouts/rollout.js';
+import { getRollout, listRollouts, type RolloutRow, rolloutEvents } from '../../core/rollouts/store.js';
 import { statsSchema, statsView } from '../endpoint-view.js';
 import { enqueueOrLog } from '../enqueue.js';
-import { answer, limit, named, newRouter, READ_ERRORS, time, WRITE_ERRORS } from '../openapi.js';
+import { answer, jsonRequest, limit, named, newRouter, READ_ERRORS, time, WRITE_ERRORS } from '../openapi.js';
 import type { Services } from '../services.js';
+import { settled } from '../settled.js';
 
 const tags = ['Rollouts'];
 const STATES = ['running', 'paused', 'promoted', 'rolled_back', 'aborted'] as const satisfies readonly RolloutState[];
+const KINDS = ['rollout', 'rollback'] as const satisfies readonly RolloutKind[];
 const state = z.enum(STATES);
 const params = z.object({ rollout: named('Id of the rollout.') });
+const endpointParams = z.object({ endpoint: named('Name of the endpoint.') });
+const revisionNumber = z.number().int().min(1).max(2_147_483_647);
 
 const summarySchema = z
   .object({
@@ -21,10 +28,15 @@ const summarySchema = z
     candidate: z.number().int().describe('The new revision.'),
     stable: z.number().int().describe('The revision that it is compared with.'),
     state,
-    step: z.number().int().describe('Index into the steps of the plan; -1 while the candidate is brought up.'),
+    kind: z
+      .enum(KINDS)
+      .describe('rollback: a way back to an earlier revision, which takes all traffic as soon as it is ready.'),
+    step: z.number().int().describe('Index into the steps; -1 while the candidate is brought up.'),
+    steps: z.array(z.string()).describe('The steps that the plan comes to, in words.'),
     plan: rolloutPlanSchema,
     reason: z.string(),
     promotionId: z.string().nullable(),
+    retryOf: z.string().nullable().describe('The rollout that this one tries again.'),
     createdAt: time,
     endedAt: time.nullable(),
   })
@@ -37,7 +49,9 @@ const rolloutSchema = summarySchema
       .describe('What happened, oldest first.'),
     stats: z
       .object({ stable: statsSchema, candidate: statsSchema })
-      .describe('Both over the same window: since the candidate first had traffic.'),
+      .describe(
+        'Both over the same window: since the candidate first had traffic. Where all traffic switches at once, the stable revision as it was before.',
+      ),
   })
   .openapi('Rollout');
 
@@ -68,6 +82,71 @@ const ACTIONS = {
   abort: 'Give the stable revision everything back now',
 } as const;
 
+const start = createRoute({
+  method: 'post',
+  path: '/endpoints/{endpoint}/rollouts',
+  operationId: 'startRollout',
+  summary: 'Roll out a revision that is there already, without gates',
+  description:
+    "By the endpoint's plan, or by another one for this rollout alone. A rollout in flight is replaced. To take a model version through its gates first, request a promotion.",
+  tags,
+  request: {
+    params: endpointParams,
+    body: jsonRequest(
+      z.object({ revision: revisionNumber, plan: rolloutPlanSchema.optional() }).strict().openapi('NewRollout'),
+    ),
+  },
+  responses: { 202: answer(z.object({ rollout: z.string() }), 'Its id.'), ...WRITE_ERRORS },
+});
+
+const retry = createRoute({
+  method: 'post',
+  path: '/rollouts/{rollout}/retry',
+  operationId: 'retryRollout',
+  summary: 'Start a rollout that did not succeed once more, against what is stable now',
+  tags,
+  request: { params },
+  responses: { 202: answer(z.object({ rollout: z.string() }), "The new rollout's id."), ...WRITE_ERRORS },
+});
+
+const rollback = createRoute({
+  method: 'post',
+  path: '/endpoints/{endpoint}/rollback',
+  operationId: 'rollBack',
+  summary: 'Go back to an earlier revision, without steps and without analysis',
+  description:
+    'At once where it is ready, as the one before is through its bake time; else as soon as it is. A rollout in flight is aborted; without a revision that is all.',
+  tags,
+  request: {
+    params: endpointParams,
+    body: jsonRequest(
+      z
+        .object({
+          revision: revisionNumber
+            .optional()
+            .describe('By default the one that had all the traffic before the present one.'),
+          force: z
+            .boolean()
+            .default(false)
+            .describe('At once, even if no replica of it is ready: requests wait for one.'),
+          reason: z.string().max(1000).optional(),
+        })
+        .strict()
+        .openapi('NewRollback'),
+    ),
+  },
+  responses: {
+    200: answer(
+      z.object({
+        revision: z.number().int().describe('The revision that it goes back to.'),
+        rollout: z.string().nullable().describe('Of a way back that waits for the revision; null when it is done.'),
+      }),
+      'Where it goes back to.',
+    ),
+    ...WRITE_ERRORS,
+  },
+});
+
 /** Routes of rollouts. */
 export function rolloutRoutes(services: Services) {
   const app = newRouter();
@@ -80,11 +159,9 @@ export function rolloutRoutes(services: Services) {
 
   app.openapi(get, async (c) => {
     const row = await getRollout(db, c.get('caller').project, c.req.valid('param').rollout);
-    const [events, stable, candidate] = await Promise.all([
-      rolloutEvents(db, row.id),
-      armStats(services, row, row.stable),
-      armStats(services, row, row.candidate),
-    ]);
+    const since = row.compared_since;
+    const events = await rolloutEvents(db, row.id);
+    const [stable, candidate] = since ? await readArms(db, row, since) : [NO_STATS, NO_STATS];
     return c.json(
       {
         ...summaryView(row),
@@ -111,21 +188,40 @@ export function rolloutRoutes(services: Services) {
       responses: { 200: answer(z.object({ state }), 'Its state now.'), ...WRITE_ERRORS },
     });
     app.openapi(act, async (c) => {
-      const { project, actor } = c.get('caller');
       const { rollout } = c.req.valid('param');
-      const now = await actOnRollout(db, project, rollout, action, actor);
+      const now = await actOnRollout(db, rollout, action, hand(c.get('caller')));
       await enqueueOrLog(services, 'rollout.advance', { rolloutId: rollout }, rollout);
       return c.json({ state: now }, 200);
     });
   }
 
-  return app;
-}
+  app.openapi(start, async (c) => {
+    const { endpoint } = c.req.valid('param');
+    const rollout = await startByHand(db, endpoint, c.req.valid('json'), hand(c.get('caller')));
+    await enqueueOrLog(services, 'rollout.advance', { rolloutId: rollout }, `${rollout}-0`);
+    return c.json({ rollout }, 202);
+  });
 
-async function armStats({ db }: Services, row: RolloutRow, revision: number) {
-  return row.compared_since
-    ? readStats(db, row.endpoint_id, revision, row.compared_since, row.ended_at ?? undefined)
-    : NO_STATS;
+  app.openapi(retry, async (c) => {
+    const rollout = await retryRollout(db, c.req.valid('param').rollout, hand(c.get('caller')));
+    await enqueueOrLog(services, 'rollout.advance', { rolloutId: rollout }, `${rollout}-0`);
+    return c.json({ rollout }, 202);
+  });
+
+  app.openapi(rollback, async (c) => {
+    const caller = c.get('caller');
+    const { endpoint } = c.req.valid('param');
+    const back = await rollBack(db, endpoint, c.req.valid('json'), hand(caller));
+    if (back.rollout) await enqueueOrLog(services, 'rollout.advance', { rolloutId: back.rollout }, `${back.rollout}-0`);
+    await settled(services, caller.project, endpoint);
+    return c.json(back, 200);
+  });
+
+  return app;
+
+  function hand({ project, actor }: Caller) {
+    return { project, actor, nowMs: services.clock.now() };
+  }
 }
 
 function summaryView(row: RolloutRow) {
@@ -135,10 +231,13 @@ function summaryView(row: RolloutRow) {
     candidate: row.candidate,
     stable: row.stable,
     state: row.state,
+    kind: row.kind,
     step: row.step,
+    steps: stepsOf(row.plan, row.replicas).map(wordsOf),
     plan: row.plan,
     reason: row.reason,
     promotionId: row.promotion_id,
+    retryOf: row.retry_of,
     createdAt: row.created_at.toISOString(),
     endedAt: row.ended_at?.toISOString() ?? null,
   };

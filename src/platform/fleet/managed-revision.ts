@@ -93,7 +93,7 @@ export class ManagedRevision {
       onDemand: (change) => this.meter.change(options.clock.now(), change),
       onAnswer: (answered) => this.admission.answered(performance.now(), answered),
       explain: () =>
-        `no replica of revision ${this.route.number} was free within ${this.route.scaling.queueTimeoutSec} s${this.problem ? `: ${this.problem.message}` : ''}`,
+        `no replica of revision ${this.route.number} was free within ${this.route.scaling.queueTimeoutSec} s${this.problem ? `: ${this.problem.message}` : this.most === 0 ? ': it has to leave its room to another revision' : ''}`,
     });
   }
 
@@ -114,7 +114,7 @@ export class ManagedRevision {
     if (this.pool.ready + this.starting === 0) {
       this.scaler.wake(now);
       // one that keeps dying is not started at the pace of the requests
-      if (now >= this.notBefore) void this.startOne('a request came');
+      if (this.most > 0 && now >= this.notBefore) void this.startOne('a request came');
       else this.retryForWaiters();
     }
     return lease;
@@ -122,10 +122,10 @@ export class ManagedRevision {
 
   /** More replicas would help, but there can be no more: what would only stand in a queue is refused. */
   private refuseOverload(): void {
-    const { maxReplicas, maxQueueDelayMs } = this.route.scaling;
-    if (this.starting > 0 || this.pool.ready < maxReplicas) return;
+    const { maxQueueDelayMs } = this.route.scaling;
+    if (this.starting > 0 || this.pool.ready < Math.max(1, this.most)) return;
     if (this.admission.admits(this.pool.inFlight)) return;
-    const message = `revision ${this.route.number} has all of its ${maxReplicas} replicas at work, and requests stand in a queue for more than ${maxQueueDelayMs} ms`;
+    const message = `revision ${this.route.number} has all of its ${this.most} replicas at work, and requests stand in a queue for more than ${maxQueueDelayMs} ms`;
     throw new AppError('overloaded', message, { retryAfterSec: 1 });
   }
 
@@ -137,12 +137,12 @@ export class ManagedRevision {
   /** Looks at the load and at the floor, and starts or drains replicas. Call every two seconds, and when the floor changes. */
   adjust(floor: number): void {
     const now = this.options.clock.now();
-    const { maxReplicas } = this.route.scaling;
     const decision = this.scaler.decide(now, this.pool.ready);
-    const desired = Math.min(maxReplicas, Math.max(floor, decision.desired));
+    const desired = Math.min(this.most, Math.max(floor, decision.desired));
     this.desired = desired;
     const kept = floor > decision.desired ? `at least ${floor} kept, by its settings or for a rollout; ` : '';
-    this.message = kept + decision.reason;
+    const limited = this.route.replicaLimit === undefined ? '' : `at most ${this.most}, for a rollout; `;
+    this.message = limited + kept + decision.reason;
     const alive = this.pool.ready + this.starting;
     if (alive < desired && now >= this.notBefore) {
       for (let missing = desired - alive; missing > 0; missing--) void this.startOne(this.message);
@@ -151,6 +151,12 @@ export class ManagedRevision {
       const id = this.pool.idlest();
       if (id !== undefined) void this.drain(id);
     }
+  }
+
+  /** Replicas that it may have at most. */
+  private get most(): number {
+    const { replicaLimit, scaling } = this.route;
+    return replicaLimit === undefined ? scaling.maxReplicas : Math.min(replicaLimit, scaling.maxReplicas);
   }
 
   /** Nothing runs, nobody waits: the revision costs nothing and may be forgotten. */
@@ -297,7 +303,7 @@ export class ManagedRevision {
       do await clock.sleep(Math.max(0, this.notBefore - clock.now()));
       while (clock.now() < this.notBefore);
       this.retrying = false;
-      if (!this.closed && this.pool.waiting > 0 && this.pool.ready + this.starting === 0)
+      if (!this.closed && this.most > 0 && this.pool.waiting > 0 && this.pool.ready + this.starting === 0)
         void this.startOne('requests wait for a replacement');
     };
     void wait();

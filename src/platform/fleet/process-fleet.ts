@@ -46,7 +46,8 @@ export class ProcessFleet implements Fleet {
       const managed = this.revisions.get(route.key);
       if (managed) managed.route = route;
       const least = floor(this.options.clock.now());
-      if (least > 0) this.managed(route).adjust(least);
+      // those that have to make room do so now
+      if (least > 0 || (managed && route.replicaLimit !== undefined)) this.managed(route).adjust(least);
     }
   }
 
