@@ -156,6 +156,7 @@ class Sequence {
     const acts: readonly (() => Act)[] = [
       () => ['time passes', () => this.passes(1000 * (1 + this.upTo(90)))],
       () => ['time passes', () => this.passes(1000 * (1 + this.upTo(15)))],
+      ...Array.from({ length: 6 }, () => (): Act => ['life goes on', () => this.life(inFlight)]),
       () => ['the clock jumps', async () => this.jumps()],
       () => ['requests come', () => world.serve(200 + this.upTo(6000))],
       () => ['requests come', () => world.serve(200 + this.upTo(6000))],
@@ -196,6 +197,17 @@ class Sequence {
   private async passes(ms: number): Promise<void> {
     this.world.now += ms;
     await this.world.repeat();
+  }
+
+  /** Replicas come up, and mostly there are requests. */
+  private async life(inFlight: Snapshot['inFlight']): Promise<void> {
+    const { world } = this;
+    if (inFlight) {
+      await world.report(inFlight.stable, 2);
+      await world.report(inFlight.candidate, 2 + this.upTo(2));
+    }
+    await this.passes(1000 * (1 + this.upTo(40)));
+    if (this.chance(0.6)) await world.serve(1000 + this.upTo(9000));
   }
 
   /** Another worker's clock may be ahead or behind, and a machine may have slept. */
