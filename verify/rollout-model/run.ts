@@ -145,7 +145,15 @@ class Sequence {
         },
       ];
     }
-    return ['look', (db) => advanceRollout(db, id, world.clock)];
+    const served = this.chance(0.5);
+    return [
+      served ? 'look after requests' : 'look',
+      async (db) => {
+        if (served) await this.life(inFlight);
+        else await this.passes(1000 + this.upTo(5000));
+        await advanceRollout(db, id, world.clock);
+      },
+    ];
   }
 
   private somethingElse({ inFlight, rollouts }: Snapshot): Act {
@@ -156,7 +164,7 @@ class Sequence {
     const acts: readonly (() => Act)[] = [
       () => ['time passes', () => this.passes(1000 * (1 + this.upTo(90)))],
       () => ['time passes', () => this.passes(1000 * (1 + this.upTo(15)))],
-      ...Array.from({ length: 6 }, () => (): Act => ['life goes on', () => this.life(inFlight)]),
+      () => ['life goes on', () => this.life(inFlight)],
       () => ['the clock jumps', async () => this.jumps()],
       () => ['requests come', () => world.serve(200 + this.upTo(6000))],
       () => ['requests come', () => world.serve(200 + this.upTo(6000))],
@@ -187,6 +195,8 @@ class Sequence {
   }
 
   private start(hand: { project: string; actor: string; nowMs: number }, revision: number): Act {
+    if (this.chance(0.3)) this.world.bad.add(revision);
+    else this.world.bad.delete(revision);
     const plan = PLANS[this.upTo(PLANS.length)];
     return [
       `start ${revision} (${plan?.strategy}, ${plan?.surge})`,
