@@ -12,14 +12,14 @@ import type { Artifact, Lineage } from './models/model.js';
 import type { ServerSpec } from './models/server.js';
 import type { PayloadLogSettings } from './payload-log/settings.js';
 import type { StoredRequest } from './predictions/spec.js';
-import type { GateResult, PromotionState } from './promotions/promotion.js';
+import type { PromotionTables } from './promotions/tables.js';
 import type { RolloutPlan, RolloutState } from './rollouts/rollout.js';
 import type { OutputColumn } from './tables/outputs.js';
 import type { LogStream } from './training/runner.js';
 import type { JobSpec, JobState } from './training/spec.js';
 import type { DeliveryState } from './webhooks/delivery-state.js';
 
-export interface Schema {
+export interface Schema extends PromotionTables {
   projects: { name: string; created_at: When };
   api_keys: {
     id: string;
@@ -144,26 +144,6 @@ export interface Schema {
     kind: string;
     message: string;
     data: Json<Record<string, unknown>>;
-  };
-  promotions: {
-    id: string;
-    project: string;
-    endpoint_id: string;
-    endpoint: string;
-    model: string;
-    version: number;
-    job_id: string | null;
-    state: PromotionState;
-    gates: Json<GateResult[]>;
-    reason: string;
-    rollout_id: string | null;
-    /** How often a worker began with its gates. */
-    tries: Generated<number>;
-    /** Which worker is taking it through its gates, and when it last said so. */
-    owner: string | null;
-    heartbeat_at: MaybeWhen;
-    created_at: When;
-    ended_at: MaybeWhen;
   };
   revision_status: {
     endpoint_id: string;

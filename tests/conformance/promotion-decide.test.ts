@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Blobs } from '../../src/core/blobs.js';
-import { getPromotion, requestPromotion } from '../../src/core/promotions/store.js';
+import { requestPromotion } from '../../src/core/promotions/open.js';
+import { getPromotion } from '../../src/core/promotions/store.js';
 import { AppError } from '../../src/errors.js';
 import { createPromotionDecide } from '../../src/workers/promotion-decide.js';
 import { addEndpoint, migratedDatabase } from '../support/store-bench.js';
@@ -8,7 +9,7 @@ import { addEndpoint, migratedDatabase } from '../support/store-bench.js';
 test('a promotion whose model server is killed in a gate is free for the next delivery at once', async () => {
   const db = await migratedDatabase();
   await addEndpoint(db, 'gated', 2);
-  const { id } = await requestPromotion(db, 'default', 'gated', 2);
+  const { id } = await requestPromotion(db, { project: 'default', endpoint: 'gated', version: 2, actor: 'ada' });
   let deliveries = 0;
   const decide = createPromotionDecide({
     db,

@@ -5,13 +5,11 @@ import type { TrafficTarget } from '../endpoints/endpoint.js';
 import { keepWarm, setTraffic } from '../endpoints/store.js';
 import { emit } from '../events/store.js';
 import { newId } from '../id.js';
+import { CHAMPION } from '../models/champion.js';
 import { moveAliasIn } from '../models/store.js';
 import { settlePromotion } from '../promotions/store.js';
 import type { Db } from '../schema.js';
 import type { RolloutPlan, RolloutState } from './rollout.js';
-
-/** The alias that names what an endpoint serves. */
-export const CHAMPION = 'champion';
 
 /** How far ahead a revision in a rollout is kept warm; renewed while the rollout lives. */
 const WARM_AHEAD_MS = 10 * 60_000;
