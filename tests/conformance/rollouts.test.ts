@@ -1,6 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
-import type { Blobs } from '../../src/core/blobs.js';
 import { createRevision, deleteEndpoint, getEndpoint, trafficHistory } from '../../src/core/endpoints/store.js';
 import { listAliases } from '../../src/core/models/store.js';
 import { decidePromotion } from '../../src/core/promotions/decide.js';
@@ -27,6 +26,7 @@ import {
 } from '../../src/core/rollouts/store.js';
 import type { Db } from '../../src/core/schema.js';
 import { AppError } from '../../src/errors.js';
+import { NO_GATES } from '../support/gate-bench.js';
 import { addEndpoint, addVersion, migratedDatabase, outcomes } from '../support/store-bench.js';
 
 let db: Db;
@@ -301,7 +301,7 @@ describe('promotions', () => {
     const away = new AppError('upstream_failed', 'the model server went away');
     const deps = {
       db,
-      blobs: {} as Blobs,
+      ...NO_GATES,
       enqueue: async () => {},
       owner: 'w1',
       sandbox: { withModel: () => Promise.reject(away), close: async () => {} },

@@ -62,6 +62,13 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
       deps,
       {
         project: promotion.project,
+        subject: {
+          promotion: id,
+          endpoint: endpoint.name,
+          model: promotion.model,
+          version: promotion.version,
+          round: promotion.round,
+        },
         gates: endpoint.policy.gates,
         candidate: { model: servable(version), metrics: version.metrics },
         serving,
