@@ -26,6 +26,7 @@ const STATEMENTS = [
     next_at timestamptz not null, last_at timestamptz, outcome text not null default '',
     primary key (endpoint_id, cron, timezone, version))`,
   `create index promotion_schedules_next on promotion_schedules (next_at)`,
+  `create index endpoints_scheduled on endpoints (id) where policy @> '{"triggers":[{"on":"schedule"}]}'`,
   `create table promotion_hooks (
     id text primary key, project text not null, endpoint_id text not null references endpoints(id), endpoint text not null,
     name text not null, hash text not null unique, hint text not null, created_by text not null,
