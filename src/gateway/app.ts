@@ -19,6 +19,7 @@ import { modelRoutes } from './routes/models.js';
 import { podRoutes } from './routes/pods.js';
 import { predictionListRoutes, predictionRoutes } from './routes/predictions.js';
 import { promotionRoutes } from './routes/promotions.js';
+import { recordRoutes } from './routes/record.js';
 import { rolloutRoutes } from './routes/rollouts.js';
 import { systemRoutes } from './routes/system.js';
 import { trafficRoutes } from './routes/traffic.js';
@@ -61,6 +62,7 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
   app.route(API, trafficRoutes(services));
   app.route(API, promotionRoutes(services));
   app.route(API, hookRoutes(services));
+  app.route(API, recordRoutes(services));
   app.route(API, rolloutRoutes(services));
   app.route(API, jobRoutes(services));
   app.route(API, batchRoutes(services));

@@ -8,7 +8,7 @@ import { time } from './openapi.js';
 
 export const promotionStateSchema = z.enum(PROMOTION_STATES);
 
-const triggerSchema = z
+export const triggerSchema = z
   .object({
     on: z.enum(['request', 'job_succeeded', 'alias_moved', 'hook', 'schedule']),
     job: z.string().optional(),
