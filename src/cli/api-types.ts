@@ -88,11 +88,13 @@ export interface Revision {
 /** A gate as it was set; what it checks depends on its kind. */
 export interface Gate {
   readonly kind: string;
-  readonly [setting: string]: string | number;
+  readonly [setting: string]: unknown;
 }
 
 export interface Policy {
   readonly auto: boolean;
+  readonly triggers: readonly { readonly on: string; readonly [setting: string]: string }[];
+  readonly approval: { readonly kind: string };
   readonly gates: readonly Gate[];
   readonly rollout: {
     readonly strategy: string;
@@ -128,12 +130,76 @@ export interface Promotion {
   readonly endpoint: string;
   readonly model: string;
   readonly version: number;
+  readonly trigger: {
+    readonly on: string;
+    readonly job?: string;
+    readonly alias?: string;
+    readonly name?: string;
+    readonly cron?: string;
+  };
+  readonly requestedBy: string | null;
   readonly state: string;
   readonly gates: readonly { readonly gate: string; readonly passed: boolean; readonly reason: string }[];
+  readonly champion: number | null;
+  readonly approval: { readonly kind: string; readonly by?: readonly string[] } | null;
+  readonly expiresAt: string | null;
+  /** Of one alone, not of those in lists. */
+  readonly approvals?: readonly Said[];
   readonly reason: string;
   readonly rolloutId: string | null;
   readonly createdAt: string;
   readonly endedAt: string | null;
+}
+
+/** What a person said to a promotion. */
+export interface Said {
+  readonly actor: string;
+  readonly vote: string;
+  readonly comment: string;
+  readonly at: string;
+}
+
+export interface Hook {
+  readonly id: string;
+  readonly name: string;
+  readonly hint: string;
+  readonly createdAt: string;
+  readonly usedAt: string | null;
+  readonly uses: number;
+}
+
+export interface MadeHook {
+  readonly id: string;
+  readonly token: string;
+  /** Below the gateway's address. */
+  readonly path: string;
+}
+
+/** What served at a moment, and why. */
+export interface Served {
+  readonly endpoint: string;
+  readonly generation: number;
+  readonly since: string;
+  readonly until: string | null;
+  readonly actor: string;
+  readonly reason: string;
+  readonly targets: readonly {
+    readonly revision: number;
+    readonly percent: number;
+    readonly tag: string | null;
+    readonly version: number;
+    readonly job: { readonly id: string; readonly name: string } | null;
+    readonly promotion:
+      | (Pick<Promotion, 'id' | 'requestedBy' | 'state'> & {
+          readonly gates: readonly { readonly gate: string; readonly passed: boolean; readonly reason: string }[];
+          readonly approvals: readonly Said[];
+        })
+      | null;
+    readonly rollout: {
+      readonly id: string;
+      readonly last: { readonly kind: string; readonly message: string } | null;
+    } | null;
+  }[];
 }
 
 export interface ArmStats {

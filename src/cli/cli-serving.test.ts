@@ -143,9 +143,29 @@ describe('endpoints and traffic', () => {
       err: expect.stringContaining('no rollout under way'),
     });
     expect((await cli('rollouts list')).err).toContain('no rollouts yet');
+    expect((await cli('promotions list --endpoint live')).out).toMatch(/pr_\w+ +live +1 +pending/);
+    const id = started.out.trim();
+    expect((await cli(`promotions show ${id}`)).out).toMatch(/model +digits, version 1[\s\S]*state +pending/);
+    expect((await cli('promotions request live --version latest --quiet')).out).toBe(started.out);
+    const early = await cli(['promotions', 'approve', id, '--comment', 'fine']);
+    expect(early).toMatchObject({ code: 1, err: expect.stringContaining('does not wait for approval: it is pending') });
     await gateway.db
       .updateTable('promotions')
-      .set({ state: 'rejected', reason: 'gate said no', ended_at: new Date() })
+      .set({ state: 'awaiting_approval', approval: JSON.stringify({ kind: 'one', expirySec: 60 }) })
       .execute();
+    expect((await cli(['promotions', 'reject', id, '--comment', 'unfair'])).out).toBe(`${id} is rejected\n`);
+    expect((await cli(`promotions show ${id}`)).out).toMatch(/reject +.* +unfair/);
+    expect((await cli('models card digits latest')).out).toContain('# digits, version 1');
+  });
+
+  it('makes hooks and revokes them', async () => {
+    const made = await cli('promotions hooks create live --name ci --quiet');
+    expect(made.out).toMatch(/^http.*\/api\/v1\/hooks\/hk_[\w-]{40}\n$/);
+    const listed = await cli('promotions hooks list live');
+    const [id = ''] = /hk_\w+/.exec(listed.out) ?? [];
+    expect(listed.out).toMatch(/ci +hk_\S{4}… +\S.* +0 +never/);
+    expect((await cli(`promotions hooks rotate live ${id} --quiet`)).out).not.toBe(made.out);
+    expect((await cli(`promotions hooks revoke live ${id}`)).code).toBe(0);
+    expect((await cli('promotions hooks list live')).err).toContain('it has none');
   });
 });

@@ -125,7 +125,8 @@ async function show(session: Session, name: string): Promise<void> {
     ['runtime', flat(endpoint.runtime)],
     ['cache', endpoint.responseCache.enabled === true ? flat(endpoint.responseCache) : undefined],
     ['payload log', endpoint.payloadLog ? flat(endpoint.payloadLog) : undefined],
-    ['promotion', endpoint.policy.auto ? 'new versions of its jobs, on their own' : 'by hand'],
+    ['promotion', triggerText(endpoint.policy)],
+    ['approval', endpoint.policy.approval.kind],
     ['gates', endpoint.policy.gates.map(gateText).join('; ') || 'the model loads'],
     ['canary', canaryText(endpoint.policy)],
   ]);
@@ -190,7 +191,14 @@ function merged(base: unknown, changes: Readonly<Record<string, unknown>>): Reco
 
 /** A gate in a few words: its kind, then what it is set to. */
 function gateText({ kind, ...settings }: Gate): string {
-  return [kind, ...Object.entries(settings).map(([name, value]) => `${name}=${value}`)].join(' ');
+  const shown = Object.entries(settings).filter(([, value]) => !Array.isArray(value) || value.length > 0);
+  const text = (value: unknown) => (typeof value === 'object' ? JSON.stringify(value) : String(value));
+  return [kind, ...shown.map(([name, value]) => `${name}=${text(value)}`)].join(' ');
+}
+
+function triggerText({ auto, triggers }: Policy): string {
+  const opened = triggers.map(({ on, ...settings }) => [on.replace('_', ' '), ...Object.values(settings)].join(' '));
+  return auto && opened.length > 0 ? opened.join('; ') : 'by hand';
 }
 
 /** A step of a plan as it was written. */

@@ -53,6 +53,14 @@ export function define(command: Command, io: Io): void {
     .description('show a model: its versions, their metrics, its aliases')
     .argument('<model>')
     .action((model: string, _options: unknown, self: Command) => show(openSession(io, self), model));
+  command
+    .command('card')
+    .description("print a version's card: how it was made, what it showed, who approved it, where it served")
+    .argument('<model>')
+    .argument('<version>', 'a number, "latest" or an alias')
+    .action((model: string, version: string, _options: unknown, self: Command) =>
+      card(openSession(io, self), model, version),
+    );
   const alias = command.command('alias').description('names that move from version to version, such as champion');
   alias
     .command('set')
@@ -187,6 +195,15 @@ async function history(session: Session, model: string, alias: string): Promise<
     ],
     'it never moved',
   );
+}
+
+async function card(session: Session, model: string, text: string): Promise<void> {
+  const { version } = await resolveVersion(session, model, text);
+  const answer = await session.client.get(`/api/v1/models/${encodeURIComponent(model)}/versions/${version}/card`, {
+    headers: session.json ? {} : { accept: 'text/markdown' },
+    signal: session.signal,
+  });
+  if (!session.printedJson(answer)) session.printEssential(answer.text, answer.text);
 }
 
 function aliasPath(model: string, alias: string): string {

@@ -25,6 +25,7 @@ export const GROUPS: readonly Group[] = [
   { name: 'endpoints', summary: 'create and look at endpoints', load: () => import('./endpoints.js') },
   { name: 'traffic', summary: 'show and set which revisions answer', load: () => import('./traffic.js') },
   { name: 'rollouts', summary: 'take a version live step by step', load: () => import('./rollouts.js') },
+  { name: 'promotions', summary: 'approve what is to go live', load: () => import('./promotions.js') },
   { name: 'predict', summary: 'send a prediction', load: () => import('./predict.js') },
   { name: 'batch', summary: 'predict every row of a file', load: () => import('./batch.js') },
   { name: 'keys', summary: 'create and revoke API keys', load: () => import('./keys.js') },

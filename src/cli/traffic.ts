@@ -1,11 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Endpoint, Traffic, TrafficTarget } from './api-types.js';
+import type { Endpoint, Served, Traffic, TrafficTarget } from './api-types.js';
 import { trafficText } from './api-types.js';
 import { usageError } from './exit.js';
 import type { Io } from './io.js';
-import { number } from './print/text.js';
+import { number, oneLine } from './print/text.js';
 import { openSession, type Session } from './session.js';
 import { instant } from './values.js';
+import { gateText } from './wait.js';
 
 /** `sluice traffic`. */
 export function define(command: Command, io: Io): void {
@@ -40,8 +41,8 @@ function collectTarget(text: string, before: readonly TrafficTarget[] | undefine
 }
 
 async function show(session: Session, name: string, at: string | undefined): Promise<void> {
+  if (at !== undefined) return showThen(session, name, at);
   const answer = await session.client.get<Traffic>(`/api/v1/endpoints/${encodeURIComponent(name)}/traffic`, {
-    query: { at },
     signal: session.signal,
   });
   if (session.printedJson(answer)) return;
@@ -49,10 +50,7 @@ async function show(session: Session, name: string, at: string | undefined): Pro
   session.facts([
     ['endpoint', name],
     ['generation', String(traffic.generation)],
-    ['in force', at ? `at ${at}` : 'now'],
-    ['since', traffic.at ? `${traffic.at} (${session.ago(traffic.at)})` : undefined],
-    ['by', traffic.actor],
-    ['reason', traffic.reason],
+    ['in force', 'now'],
   ]);
   session.print('');
   targetTable(session, traffic.targets);
@@ -69,6 +67,48 @@ async function show(session: Session, name: string, at: string | undefined): Pro
     ],
     '',
   );
+}
+
+/** What served at a moment, down to who decided it on what. */
+async function showThen(session: Session, name: string, at: string): Promise<void> {
+  const answer = await session.client.get<Served>(`/api/v1/endpoints/${encodeURIComponent(name)}/served`, {
+    query: { at },
+    signal: session.signal,
+  });
+  if (session.printedJson(answer)) return;
+  const served = answer.body;
+  session.facts([
+    ['endpoint', name],
+    ['generation', String(served.generation)],
+    ['in force', `at ${at}`],
+    ['since', `${served.since} (${session.ago(served.since)})`],
+    ['until', served.until ?? 'now'],
+    ['by', served.actor],
+    ['reason', served.reason],
+  ]);
+  session.print('');
+  session.table(
+    served.targets,
+    [
+      { title: 'revision', cell: (target) => String(target.revision), right: true },
+      { title: 'percent', cell: (target) => number(target.percent, 6), right: true },
+      { title: 'tag', cell: (target) => target.tag ?? '-' },
+      { title: 'version', cell: (target) => String(target.version), right: true },
+      { title: 'job', cell: (target) => target.job?.id ?? '-' },
+      { title: 'promotion', cell: (target) => target.promotion?.id ?? '-' },
+      { title: 'rollout', cell: (target) => target.rollout?.id ?? '-' },
+    ],
+    'no revision had traffic',
+  );
+  for (const { revision, promotion, rollout } of served.targets) {
+    if (!promotion) continue;
+    session.print('');
+    session.print(`revision ${revision}:`);
+    for (const gate of promotion.gates) session.print(`  ${gateText(gate)}`);
+    for (const { actor, vote, comment } of promotion.approvals)
+      session.print(`  ${vote} of ${actor}${comment && `: ${oneLine(comment)}`}`);
+    if (rollout?.last) session.print(`  rollout: ${rollout.last.kind}: ${oneLine(rollout.last.message)}`);
+  }
 }
 
 async function set(

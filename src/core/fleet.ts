@@ -53,6 +53,8 @@ export interface LoadedModel {
   readonly forward: Forward;
   /** How long the load took, in milliseconds. */
   readonly loadMs: number;
+  /** What its server's processes hold in memory now; undefined where they are none of ours or the system does not tell. */
+  memoryBytes(): Promise<number | undefined>;
 }
 
 /** Loads models away from all traffic: to read their signature, to score them, to try golden requests. */

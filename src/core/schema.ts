@@ -7,13 +7,14 @@ import type { Json, MaybeJson, MaybeWhen, When, WorkColumns } from './columns.js
 import type { Artifact, Lineage } from './models/model.js';
 import type { ServerSpec } from './models/server.js';
 import type { StoredRequest } from './predictions/spec.js';
+import type { PromotionTables } from './promotions/tables.js';
 import type { ServingTables } from './serving-tables.js';
 import type { OutputColumn } from './tables/outputs.js';
 import type { LogStream } from './training/runner.js';
 import type { JobSpec, JobState } from './training/spec.js';
 import type { DeliveryState } from './webhooks/delivery-state.js';
 
-export interface Schema extends ServingTables {
+export interface Schema extends ServingTables, PromotionTables {
   projects: { name: string; created_at: When };
   api_keys: {
     id: string;

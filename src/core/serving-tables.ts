@@ -1,4 +1,4 @@
-/** The tables of what is served: endpoints, their revisions and traffic, rollouts and promotions. */
+/** The tables of what is served: endpoints, their revisions and traffic, and rollouts. */
 import type { ColumnType, Generated } from 'kysely';
 import type { Json, MaybeJson, MaybeWhen, When } from './columns.js';
 import type { EndpointRouting, PromotionPolicy, Scaling, TrafficTarget } from './endpoints/endpoint.js';
@@ -8,7 +8,6 @@ import type { ResponseCacheSettings } from './inference/response-cache/settings.
 import type { Artifact } from './models/model.js';
 import type { ServerSpec } from './models/server.js';
 import type { PayloadLogSettings } from './payload-log/settings.js';
-import type { GateResult, PromotionState } from './promotions/promotion.js';
 import type { RolloutPlan } from './rollouts/plan.js';
 import type { RolloutKind, RolloutState } from './rollouts/rollout.js';
 
@@ -100,26 +99,6 @@ export interface ServingTables {
     kind: string;
     message: string;
     data: Json<Record<string, unknown>>;
-  };
-  promotions: {
-    id: string;
-    project: string;
-    endpoint_id: string;
-    endpoint: string;
-    model: string;
-    version: number;
-    job_id: string | null;
-    state: PromotionState;
-    gates: Json<GateResult[]>;
-    reason: string;
-    rollout_id: string | null;
-    /** How often a worker began with its gates. */
-    tries: Generated<number>;
-    /** Which worker is taking it through its gates, and when it last said so. */
-    owner: string | null;
-    heartbeat_at: MaybeWhen;
-    created_at: When;
-    ended_at: MaybeWhen;
   };
   revision_status: {
     endpoint_id: string;

@@ -12,7 +12,11 @@ beforeAll(async () => {
 /** A URL of the operation with something in place of each parameter. */
 const urlOf = (operation: Operation, filler = '1') => operation.path.replace(/\{\w+\}/g, filler);
 
-const guarded = () => operations(gateway.app).filter((one) => one.path.startsWith('/api/'));
+const guarded = () =>
+  operations(gateway.app)
+    .filter((one) => one.path.startsWith('/api/'))
+    // its address is its key
+    .filter((one) => one.operationId !== 'pullHook');
 
 describe('who may call what', () => {
   const call = (as: As, operation: Operation) => gateway.call(as, operation.method, urlOf(operation));

@@ -12,12 +12,14 @@ import { blobRoutes } from './routes/blobs.js';
 import { datasetRoutes } from './routes/datasets.js';
 import { endpointRoutes } from './routes/endpoints.js';
 import { eventRoutes } from './routes/events.js';
+import { hookRoutes, openHookRoutes } from './routes/hooks.js';
 import { jobRoutes } from './routes/jobs.js';
 import { keyRoutes, whoamiRoutes } from './routes/keys.js';
 import { modelRoutes } from './routes/models.js';
 import { podRoutes } from './routes/pods.js';
 import { predictionListRoutes, predictionRoutes } from './routes/predictions.js';
 import { promotionRoutes } from './routes/promotions.js';
+import { recordRoutes } from './routes/record.js';
 import { rolloutRoutes } from './routes/rollouts.js';
 import { systemRoutes } from './routes/system.js';
 import { trafficRoutes } from './routes/traffic.js';
@@ -25,6 +27,8 @@ import { webhookRoutes } from './routes/webhooks.js';
 import type { Services } from './services.js';
 
 const API = '/api/v1';
+/** Longest body that somebody without a key may send. */
+const HOOK_BYTES = 64 * 1024;
 
 /** The control API and its documentation as one app; `app.fetch` answers requests. */
 export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
@@ -37,6 +41,10 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
   app.route('/', predictionRoutes(services));
 
   if (services.pods) app.route('/pods/v1', podRoutes(services, services.pods));
+
+  // before keys are asked for: a hook's address is its secret
+  app.use(`${API}/hooks/*`, apiTimeout(services.limits.apiTimeoutMs), jsonBody(HOOK_BYTES));
+  app.route(API, openHookRoutes(services));
 
   app.use(`${API}/*`, authenticated(services));
   app.route(API, whoamiRoutes());
@@ -53,6 +61,8 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
   app.route(API, endpointRoutes(services));
   app.route(API, trafficRoutes(services));
   app.route(API, promotionRoutes(services));
+  app.route(API, hookRoutes(services));
+  app.route(API, recordRoutes(services));
   app.route(API, rolloutRoutes(services));
   app.route(API, jobRoutes(services));
   app.route(API, batchRoutes(services));

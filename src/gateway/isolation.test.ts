@@ -18,6 +18,7 @@ beforeAll(async () => {
   await ask('POST', '/datasets/held/versions', 'x', 201);
   await ask('POST', '/endpoints', { name: 'sum', model: 'sums', version: 1 }, 201);
   await ask('POST', '/endpoints/sum/revisions', { version: 1 }, 201);
+  const { id: hook = '' } = await ask('POST', '/endpoints/sum/hooks', { name: 'ci' }, 201);
   const { promotion = '' } = await ask('POST', '/endpoints/sum/promotions', { version: 1 }, 202);
   const { id: job = '' } = await ask('POST', '/jobs', { name: 'train', code: digest, entrypoint: 't.py' }, 202);
   const { id: key = '' } = await ask('POST', '/keys', { name: 'k', role: 'predict' }, 201);
@@ -25,7 +26,7 @@ beforeAll(async () => {
   const table = { endpoint: 'sum', input: { digest, format: 'jsonl' }, output: { format: 'jsonl' } };
   const { id: batch = '' } = await ask('POST', '/batch-predictions', table, 202);
   const names = { model: 'sums', version: '1', path: 'model.onnx', alias: 'best', dataset: 'held', endpoint: 'sum' };
-  real = { ...names, digest, promotion, job, key, rollout, batch };
+  real = { ...names, hook, token: 'hk_none', digest, promotion, job, key, rollout, batch };
 });
 
 const BODIES: Record<string, unknown> = {
@@ -34,6 +35,10 @@ const BODIES: Record<string, unknown> = {
   requestPromotion: { version: 1 },
   moveAlias: { version: 1 },
   putEndpoint: { model: 'sums' },
+  createHook: { name: 'ci' },
+  approvePromotion: {},
+  rejectPromotion: {},
+  pullHook: {},
 };
 /** These make something of the caller's own under the name that they are given. */
 const MAKES_ITS_OWN = new Set(['putBlob', 'registerVersion', 'addDatasetVersion']);

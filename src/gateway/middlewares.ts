@@ -6,6 +6,9 @@ import type { GatewayEnv } from './env.js';
 import { saneRequestId } from './request-ids.js';
 import type { Services } from './services.js';
 
+/** A hook's token is a secret, though it stands in an address. */
+const HOOK_TOKEN = /\/hooks\/hk_[^/]+/;
+
 /** Gives the request its id, says it in the answer, and notes the request in the log. */
 export function requestId(services: Services): MiddlewareHandler<GatewayEnv> {
   return async (c, next) => {
@@ -17,7 +20,7 @@ export function requestId(services: Services): MiddlewareHandler<GatewayEnv> {
     services.log.debug('request', {
       requestId: id,
       method: c.req.method,
-      path: c.req.path,
+      path: c.req.path.replace(HOOK_TOKEN, '/hooks/…'),
       status: c.res.status,
       ms: Number((performance.now() - began).toFixed(1)),
     });

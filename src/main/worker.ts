@@ -20,7 +20,7 @@ import { createSandbox } from '../platform/fleet/sandbox.js';
 import { Spares } from '../platform/fleet/spares.js';
 import { createAskGateway } from '../platform/gateways/ask-gateway.js';
 import { openQueue } from '../platform/queue/open.js';
-import { createPostWebhook } from '../platform/webhooks/post.js';
+import { createAskWebhook, createPostWebhook } from '../platform/webhooks/post.js';
 import { createBatchRun } from '../workers/batch-run.js';
 import { clean } from '../workers/clean.js';
 import { Holdings } from '../workers/holdings.js';
@@ -107,11 +107,12 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   });
   const holdings = new Holdings(db, 'predictions', owner, log);
   const batchHoldings = new Holdings(db, 'batch_predictions', owner, log);
-  const post = createPostWebhook({ allowPrivate: config.asynchronous.webhooksToPrivate });
+  const reach = { allowPrivate: config.asynchronous.webhooksToPrivate };
+  const post = createPostWebhook(reach);
   const host = await queue.host(
     {
       'training.run': createTrainingRun({ ...deps, runner }),
-      'promotion.decide': createPromotionDecide(deps),
+      'promotion.decide': createPromotionDecide({ ...deps, askWebhook: createAskWebhook(reach) }),
       'rollout.advance': createRolloutAdvance(deps),
       'prediction.run': createPredictionRun({ ...deps, ask, holdings }),
       'webhook.send': createWebhookSend({ ...deps, post }),

@@ -5,7 +5,9 @@ import { forgetStatistics } from '../core/inference/statistics.js';
 import { attemptQueueId, type Enqueue } from '../core/jobs.js';
 import { overdue } from '../core/ownership.js';
 import { failLate, recoverPredictions } from '../core/predictions/ends.js';
+import { expirePromotions } from '../core/promotions/approve.js';
 import { PROMOTION_SILENCE_MS } from '../core/promotions/decide.js';
+import { runSchedules } from '../core/promotions/schedules.js';
 import { disownPromotions, overduePromotions } from '../core/promotions/store.js';
 import { LOOK_EVERY_MS } from '../core/rollouts/advance.js';
 import { overdueRollouts } from '../core/rollouts/store.js';
@@ -35,6 +37,9 @@ export async function reconcile({ db, enqueue, clock }: ReconcileDeps): Promise<
   for (const { id, attempt } of await recoverJobs(db, JOB_SILENCE_MS)) {
     await enqueue('training.run', { jobId: id }, { id: attemptQueueId(id, attempt) });
   }
+  await expirePromotions(db);
+  for (const promotionId of await runSchedules(db, clock.now()))
+    await enqueue('promotion.decide', { promotionId }, { id: promotionId });
   // an id that changes slowly: a delivery that is stuck with a dead worker does not hold the next one back for long
   const era = Math.floor(clock.now() / 5000);
   for (const id of await overduePromotions(db, PROMOTION_SILENCE_MS)) {

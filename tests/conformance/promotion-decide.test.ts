@@ -1,19 +1,20 @@
 import { expect, test } from 'vitest';
-import type { Blobs } from '../../src/core/blobs.js';
-import { getPromotion, requestPromotion } from '../../src/core/promotions/store.js';
+import { requestPromotion } from '../../src/core/promotions/open.js';
+import { getPromotion } from '../../src/core/promotions/store.js';
 import { AppError } from '../../src/errors.js';
 import { createPromotionDecide } from '../../src/workers/promotion-decide.js';
+import { NO_GATES } from '../support/gate-bench.js';
 import { addEndpoint, migratedDatabase } from '../support/store-bench.js';
 
 test('a promotion whose model server is killed in a gate is free for the next delivery at once', async () => {
   const db = await migratedDatabase();
   await addEndpoint(db, 'gated', 2);
-  const { id } = await requestPromotion(db, 'default', 'gated', 2);
+  const { id } = await requestPromotion(db, { project: 'default', endpoint: 'gated', version: 2, actor: 'ada' });
   let deliveries = 0;
   const decide = createPromotionDecide({
     db,
     owner: 'w1',
-    blobs: undefined as unknown as Blobs,
+    ...NO_GATES,
     enqueue: async () => {},
     sandbox: {
       async withModel(_artifact, use) {
@@ -21,7 +22,7 @@ test('a promotion whose model server is killed in a gate is free for the next de
         const forward = () => {
           throw new Error('nobody asks');
         };
-        return use({ signature: { inputs: [], outputs: [] }, forward, loadMs: 1 });
+        return use({ signature: { inputs: [], outputs: [] }, forward, loadMs: 1, memoryBytes: async () => undefined });
       },
       close: async () => {},
     },

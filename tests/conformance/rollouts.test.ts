@@ -1,18 +1,16 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
-import type { Blobs } from '../../src/core/blobs.js';
 import { createRevision, deleteEndpoint, getEndpoint, trafficHistory } from '../../src/core/endpoints/store.js';
 import { listAliases } from '../../src/core/models/store.js';
 import { decidePromotion } from '../../src/core/promotions/decide.js';
+import { openForJob, requestPromotion } from '../../src/core/promotions/open.js';
 import {
   claimPromotion,
   disownPromotions,
   getPromotion,
   listPromotions,
   noteGates,
-  openPromotions,
   overduePromotions,
-  requestPromotion,
   settlePromotion,
 } from '../../src/core/promotions/store.js';
 import { actOnRollout } from '../../src/core/rollouts/actions.js';
@@ -23,6 +21,7 @@ import { rolloutPlanSchema } from '../../src/core/rollouts/plan.js';
 import { getRollout, lockRollout, rolloutEvents } from '../../src/core/rollouts/store.js';
 import type { Db } from '../../src/core/schema.js';
 import { AppError } from '../../src/errors.js';
+import { NO_GATES } from '../support/gate-bench.js';
 import { addEndpoint, addVersion, migratedDatabase, outcomes } from '../support/store-bench.js';
 
 const HAND = { project: 'default', actor: 'ada', nowMs: Date.now() };
@@ -272,7 +271,12 @@ describe('at once', () => {
       names.map(async (name) => {
         const endpointId = await addEndpoint(db, name);
         await ready(endpointId, 2, 1);
-        const { id: promotion } = await requestPromotion(db, 'default', name, 2);
+        const { id: promotion } = await requestPromotion(db, {
+          project: 'default',
+          endpoint: name,
+          version: 2,
+          actor: 'ada',
+        });
         const id = await start(endpointId, name, 2, {}, promotion);
         const { clock } = clockAhead();
         const raced = await outcomes([
@@ -294,11 +298,11 @@ describe('promotions', () => {
 
   it('whose gates nobody can finish fail in the end, with the last reason', async () => {
     await addEndpoint(db, 'stuck', 0);
-    const { id } = await requestPromotion(db, 'default', 'stuck', 1);
+    const { id } = await requestPromotion(db, { project: 'default', endpoint: 'stuck', version: 1, actor: 'ada' });
     const away = new AppError('upstream_failed', 'the model server went away');
     const deps = {
       db,
-      blobs: {} as Blobs,
+      ...NO_GATES,
       enqueue: async () => {},
       owner: 'w1',
       sandbox: { withModel: () => Promise.reject(away), close: async () => {} },
@@ -314,9 +318,11 @@ describe('promotions', () => {
       state: 'failed',
       reason: expect.stringContaining('8 tries: the model server went away'),
     });
-    // asked for again by a person it begins anew
-    await requestPromotion(db, 'default', 'stuck', 1);
-    expect(await getPromotion(db, 'default', id)).toMatchObject({ state: 'pending', tries: 0 });
+    // asked for again by a person it is another promotion, and the record of this one stays
+    const again = await requestPromotion(db, { project: 'default', endpoint: 'stuck', version: 1, actor: 'ada' });
+    expect(again.created).toBe(true);
+    expect(await getPromotion(db, 'default', again.id)).toMatchObject({ state: 'pending', tries: 0 });
+    expect((await getPromotion(db, 'default', id)).state).toBe('failed');
   });
 
   it('open once at each endpoint that wants them', async () => {
@@ -326,11 +332,11 @@ describe('promotions', () => {
     await addVersion(db, 'wants', 'next');
     const open = (endpoint?: string) =>
       db.transaction().execute((tx) =>
-        openPromotions(tx, {
+        openForJob(tx, {
           project: 'default',
           model: 'wants',
           version: 2,
-          jobId: 'job_1',
+          job: { id: 'job_1', name: 'train' },
           ...(endpoint ? { endpoint } : {}),
         }),
       );
@@ -344,16 +350,22 @@ describe('promotions', () => {
 
   it('asked for by many at once are one, and everybody hears its id', async () => {
     await addEndpoint(db, 'asked', 2);
-    const asked = await Promise.all(Array.from({ length: 8 }, () => requestPromotion(db, 'default', 'asked', 2)));
+    const asked = await Promise.all(
+      Array.from({ length: 8 }, () =>
+        requestPromotion(db, { project: 'default', endpoint: 'asked', version: 2, actor: 'ada' }),
+      ),
+    );
     expect(new Set(asked.map((one) => one.id)).size).toBe(1);
     expect(asked[0]?.id).toMatch(/^pr_/);
     expect(asked.filter((one) => one.created).length).toBe(1);
-    await expect(requestPromotion(db, 'default', 'asked', 9)).rejects.toMatchObject({ code: 'not_found' });
+    await expect(
+      requestPromotion(db, { project: 'default', endpoint: 'asked', version: 9, actor: 'ada' }),
+    ).rejects.toMatchObject({ code: 'not_found' });
   });
 
   it('belong to one worker until it is silent, which then can write nothing', async () => {
     await addEndpoint(db, 'owned', 2);
-    const { id } = await requestPromotion(db, 'default', 'owned', 2);
+    const { id } = await requestPromotion(db, { project: 'default', endpoint: 'owned', version: 2, actor: 'ada' });
     const claimed = await Promise.all(['w1', 'w2', 'w3'].map((owner) => claim(id, owner)));
     expect(claimed.filter(Boolean).length).toBe(1);
     const first = claimed.find(Boolean)?.owner ?? '';
@@ -373,14 +385,14 @@ describe('promotions', () => {
     expect(await settle('w4')).toBe(false);
     expect(await getPromotion(db, 'default', id)).toMatchObject({ state: 'rejected', reason: 'r' });
     expect(await claim(id, 'w5', 0)).toBeUndefined();
-    // asked for again, it begins anew
-    expect(await requestPromotion(db, 'default', 'owned', 2)).toEqual({ id, created: true });
-    expect(await getPromotion(db, 'default', id)).toMatchObject({ state: 'pending', ended_at: null, owner: null });
+    const again = await requestPromotion(db, { project: 'default', endpoint: 'owned', version: 2, actor: 'ada' });
+    expect(again.created).toBe(true);
+    expect(again.id).not.toBe(id);
   });
 
   it('of a worker that is known to be gone are free at once', async () => {
     await addEndpoint(db, 'disowned', 2);
-    const { id } = await requestPromotion(db, 'default', 'disowned', 2);
+    const { id } = await requestPromotion(db, { project: 'default', endpoint: 'disowned', version: 2, actor: 'ada' });
     await claim(id, 'abc/wk_1');
     await disownPromotions(db, 'ab_/');
     expect(await claim(id, 'abc/wk_2')).toBeUndefined();

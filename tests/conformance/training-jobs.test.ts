@@ -2,7 +2,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import { recordBlob } from '../../src/core/datasets/store.js';
 import type { Enqueue } from '../../src/core/jobs.js';
-import { listPromotions, requestPromotion } from '../../src/core/promotions/store.js';
+import { requestPromotion } from '../../src/core/promotions/open.js';
+import { listPromotions } from '../../src/core/promotions/store.js';
 import { startRollout } from '../../src/core/rollouts/moves.js';
 import { rolloutPlanSchema } from '../../src/core/rollouts/plan.js';
 import type { Db } from '../../src/core/schema.js';
@@ -299,7 +300,12 @@ describe('reconcile', () => {
     const waiting = await submit();
     const held = await running('m1/wk_old');
     await addEndpoint(db, 'found', 2);
-    const { id: promotion } = await requestPromotion(db, 'default', 'found', 2);
+    const { id: promotion } = await requestPromotion(db, {
+      project: 'default',
+      endpoint: 'found',
+      version: 2,
+      actor: 'ada',
+    });
     const { id: endpointId } = await db
       .selectFrom('endpoints')
       .select('id')

@@ -15,6 +15,7 @@ const PROMOTION_ENDS = [
   'promotion.rolled_back',
   'promotion.aborted',
   'promotion.failed',
+  'promotion.superseded',
 ];
 const ROLLOUT_ENDS = ['rollout.promoted', 'rollout.rolled_back', 'rollout.aborted'];
 

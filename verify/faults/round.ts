@@ -129,10 +129,18 @@ async function reachPhase({ api, installation }: Stage, round: Round, ids: reado
       );
       return void (await sleep(round.delayMs));
     case 'gates':
-      await lookUntil(PHASE_MS, () => anyPromotion(['gating', 'rolling', 'promoted', 'aborted', 'rejected']), 10);
+      await lookUntil(
+        PHASE_MS,
+        () => anyPromotion(['gating', 'rolling', 'promoted', 'aborted', 'rejected', 'superseded']),
+        10,
+      );
       return void (await sleep(round.delayMs / 3));
     case 'canary':
-      await lookUntil(PHASE_MS, () => anyPromotion(['rolling', 'promoted', 'aborted', 'rolled_back']), 10);
+      await lookUntil(
+        PHASE_MS,
+        () => anyPromotion(['rolling', 'promoted', 'aborted', 'rolled_back', 'superseded']),
+        10,
+      );
       return void (await sleep(2 * round.delayMs));
     case 'after':
       await lookUntil(PATIENCE_MS, async () => {

@@ -2,8 +2,7 @@
 import { z } from 'zod';
 import { responseCacheSchema } from '../inference/response-cache/settings.js';
 import { payloadLogSchema } from '../payload-log/settings.js';
-import { gateSchema } from '../promotions/gate.js';
-import { rolloutPlanSchema } from '../rollouts/plan.js';
+import { type PromotionPolicy, policySchema } from '../promotions/policy.js';
 import { NAME } from '../training/spec.js';
 import { placementSchema } from './placement.js';
 import { runtimeSchema } from './runtime.js';
@@ -82,18 +81,6 @@ export const routingSchema = z
   })
   .strict();
 
-export const policySchema = z
-  .object({
-    auto: z.boolean().default(true).describe('Whether a succeeded job of the model starts a promotion on its own.'),
-    gates: z
-      .array(gateSchema)
-      .max(32)
-      .default([{ kind: 'signature' }])
-      .describe('Checked in this order; the model is always loaded in the real runtime first.'),
-    rollout: rolloutPlanSchema.prefault({}),
-  })
-  .strict();
-
 export const endpointSpecSchema = z
   .object({
     name: NAME.describe('The stable name that clients call.'),
@@ -144,6 +131,6 @@ export const trafficSchema = z
 
 export type Scaling = z.infer<typeof scalingSchema>;
 export type EndpointRouting = z.infer<typeof routingSchema>;
-export type PromotionPolicy = z.infer<typeof policySchema>;
+export type { PromotionPolicy };
 export type EndpointSpec = z.infer<typeof endpointSpecSchema>;
 export type TrafficTarget = z.infer<typeof trafficTargetSchema>;

@@ -167,11 +167,13 @@ export interface AliasMove {
 
 /** Moves an alias, or refuses with `conflict` when it is not where the caller saw it. */
 export async function moveAlias(db: Db, move: AliasMove): Promise<void> {
-  await db.transaction().execute((tx) => moveAliasIn(tx, move));
+  await db.transaction().execute(async (tx) => {
+    await moveAliasIn(tx, move);
+  });
 }
 
-/** The same within the caller's transaction. */
-export async function moveAliasIn(tx: Db, move: AliasMove): Promise<void> {
+/** The same within the caller's transaction. False when it named that version already. */
+export async function moveAliasIn(tx: Db, move: AliasMove): Promise<boolean> {
   const { project, model, alias, to } = move;
   // the model's row is the lock: an alias that does not exist yet has no row to lock
   const owner = await tx
@@ -198,7 +200,7 @@ export async function moveAliasIn(tx: Db, move: AliasMove): Promise<void> {
       details: { alias, current: from },
     });
   }
-  if (from === to) return;
+  if (from === to) return false;
   if (to === null) {
     await tx
       .deleteFrom('model_aliases')
@@ -225,4 +227,5 @@ export async function moveAliasIn(tx: Db, move: AliasMove): Promise<void> {
     subject: `model/${model}`,
     data: { model, alias, from, to, reason: move.reason },
   });
+  return true;
 }

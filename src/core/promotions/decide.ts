@@ -1,13 +1,13 @@
 /** One promotion from claim to its end or its rollout. */
 
 import { messageOf } from '../../errors.js';
-import { createRevision, setTraffic } from '../endpoints/store.js';
+import { newId } from '../id.js';
 import type { Enqueue } from '../jobs.js';
 import { servable } from '../models/model.js';
 import { getVersion } from '../models/store.js';
-import { crown, startRollout } from '../rollouts/moves.js';
-import { rolloutInFlight } from '../rollouts/store.js';
 import type { Db } from '../schema.js';
+import { inService } from './champion.js';
+import { gatesPassed, type Passed, supersededBy } from './go-live.js';
 import { type GateDeps, runGates } from './run-gates.js';
 import { claimPromotion, noteFailure, noteGates, settlePromotion } from './store.js';
 
@@ -40,8 +40,15 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
     .selectAll()
     .where('id', '=', promotion.endpoint_id)
     .executeTakeFirstOrThrow();
+  const newer = endpoint.policy.newestWins ? supersededBy(promotion, await inService(db, endpoint)) : undefined;
+  if (newer) {
+    await db
+      .transaction()
+      .execute((tx) => settlePromotion(tx, id, { state: 'superseded', reason: newer, from: ['gating'], owner }));
+    return;
+  }
   const version = await getVersion(db, promotion.project, promotion.model, promotion.version);
-  const serving = await servingNow(db, promotion.endpoint_id);
+  const serving = await servingOf(db, endpoint);
 
   const lost = new AbortController();
   const stop = AbortSignal.any([signal, lost.signal]);
@@ -55,6 +62,13 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
       deps,
       {
         project: promotion.project,
+        subject: {
+          promotion: id,
+          endpoint: endpoint.name,
+          model: promotion.model,
+          version: promotion.version,
+          round: promotion.round,
+        },
         gates: endpoint.policy.gates,
         candidate: { model: servable(version), metrics: version.metrics },
         serving,
@@ -66,6 +80,8 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
       stop,
     );
     stop.throwIfAborted();
+    // what it settles into may be claimed at once, also by this worker
+    clearInterval(heart);
     if (!outcome.passed) {
       await db
         .transaction()
@@ -74,8 +90,8 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
         );
       return;
     }
-    const rolloutId = await db.transaction().execute((tx) => takeLive(tx, id, owner));
-    if (rolloutId) await deps.enqueue('rollout.advance', { rolloutId }, { id: `${rolloutId}-0` });
+    const passed = await db.transaction().execute((tx) => gatesPassed(tx, id, owner, serving?.version ?? null));
+    if (passed) await enqueueNext(deps.enqueue, id, passed);
   } catch (error) {
     if (!stop.aborted) await noteFailure(db, id, owner, messageOf(error)).catch(() => {});
     throw error;
@@ -84,89 +100,29 @@ export async function decidePromotion(deps: DecideDeps, id: string, signal: Abor
   }
 }
 
-/** What the endpoint's stable side serves: the target with the largest share. */
-async function servingNow(db: Db, endpointId: string) {
-  const endpoint = await db
-    .selectFrom('endpoints')
-    .select(['project', 'model', 'traffic'])
-    .where('id', '=', endpointId)
-    .executeTakeFirstOrThrow();
-  const main = [...endpoint.traffic].sort((a, b) => b.percent - a.percent)[0];
-  if (!main) return undefined;
-  const row = await db
-    .selectFrom('revisions as r')
-    .innerJoin('model_versions as v', (join) =>
-      join
-        .onRef('v.model', '=', 'r.model')
-        .onRef('v.version', '=', 'r.model_version')
-        .on('v.project', '=', endpoint.project),
-    )
-    .select(['r.artifact', 'r.server', 'r.model_version', 'v.signature'])
-    .where('r.endpoint_id', '=', endpointId)
-    .where('r.number', '=', main.revision)
-    .executeTakeFirstOrThrow();
-  return { model: servable(row), signature: row.signature, version: row.model_version };
+/** Tells the workers of what a promotion became. */
+export async function enqueueNext(enqueue: Enqueue, id: string, { state, rolloutId }: Passed): Promise<void> {
+  if (rolloutId) await enqueue('rollout.advance', { rolloutId }, { id: `${rolloutId}-0` });
+  // not under its own name: this delivery may still be held
+  else if (state === 'pending') await enqueue('promotion.decide', { promotionId: id }, { id: newId(id) });
 }
 
-/**
- * The first version of an endpoint goes live at once; any later one starts a rollout. Revision, traffic, rollout and the
- * promotion's own state change together. Answers the rollout's id, if one began.
- */
-async function takeLive(tx: Db, id: string, owner: string): Promise<string | undefined> {
-  // the endpoint first, as everybody who changes what hangs on it
-  const endpoint = await tx
-    .selectFrom('endpoints')
-    .selectAll()
-    .where('id', '=', (eb) => eb.selectFrom('promotions').select('endpoint_id').where('id', '=', id))
-    .forUpdate()
+/** What the endpoint's stable side serves, as gates compare with it. */
+async function servingOf(db: Db, endpoint: Parameters<typeof inService>[1]) {
+  const { champion } = await inService(db, endpoint);
+  if (!champion) return undefined;
+  const row = await db
+    .selectFrom('revisions as r')
+    .innerJoin('endpoints as e', 'e.id', 'r.endpoint_id')
+    .innerJoin('model_versions as v', (join) =>
+      join
+        .onRef('v.project', '=', 'e.project')
+        .onRef('v.model', '=', 'r.model')
+        .onRef('v.version', '=', 'r.model_version'),
+    )
+    .select(['r.artifact', 'r.server', 'v.signature'])
+    .where('r.endpoint_id', '=', endpoint.id)
+    .where('r.number', '=', champion.revision)
     .executeTakeFirstOrThrow();
-  const promotion = await tx
-    .selectFrom('promotions')
-    .selectAll()
-    .where('id', '=', id)
-    .where('state', '=', 'gating')
-    .where('owner', '=', owner)
-    .forUpdate()
-    .executeTakeFirst();
-  if (!promotion) return undefined;
-  if (endpoint.deleted_at) {
-    await settlePromotion(tx, id, { state: 'aborted', reason: 'the endpoint was deleted', from: ['gating'] });
-    return undefined;
-  }
-  const reason = `promotion ${id}: version ${promotion.version}${promotion.job_id ? ` of job ${promotion.job_id}` : ''}`;
-  const candidate = await createRevision(tx, { endpointId: endpoint.id, version: promotion.version, reason });
-  const inFlight = await rolloutInFlight(tx, endpoint.id);
-  const stable = inFlight
-    ? (await tx.selectFrom('rollouts').select('stable').where('id', '=', inFlight).executeTakeFirstOrThrow()).stable
-    : [...endpoint.traffic].sort((a, b) => b.percent - a.percent)[0]?.revision;
-  if (stable === undefined) {
-    await setTraffic(tx, {
-      endpointId: endpoint.id,
-      targets: [{ revision: candidate, percent: 100 }],
-      actor: 'promotion',
-      reason,
-    });
-    await crown(tx, endpoint.id, candidate, 'promotion', reason);
-    await settlePromotion(tx, id, {
-      state: 'promoted',
-      reason: 'first version of the endpoint: live at once',
-      from: ['gating'],
-    });
-    return undefined;
-  }
-  const rolloutId = await startRollout(
-    tx,
-    {
-      project: endpoint.project,
-      endpointId: endpoint.id,
-      endpoint: endpoint.name,
-      stable,
-      candidate,
-      plan: endpoint.policy.rollout,
-      promotionId: id,
-    },
-    Date.now(),
-  );
-  await settlePromotion(tx, id, { state: 'rolling', reason: 'every gate passed', rolloutId, from: ['gating'] });
-  return rolloutId;
+  return { model: servable(row), signature: row.signature, version: champion.version };
 }

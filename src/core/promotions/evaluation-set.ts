@@ -2,7 +2,10 @@
  * Held-out data as promotions use it: one JSON document that looks like an Open Inference Protocol request, with the
  * output that is expected of every row beside it:
  *
- *     {"inputs": [{"name", "datatype", "shape": [N, …], "data": […]}], "expected": {"name", "datatype", "shape": [N], "data": […]}}
+ *     {"inputs": [{"name", "datatype", "shape": [N, …], "data": […]}], "expected": {"name", "datatype", "shape": [N], "data": […]},
+ *      "columns": {"region": […]}}
+ *
+ * Columns are what is known of the rows beyond what the model sees; slices are cut by them.
  */
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
@@ -11,6 +14,7 @@ import type { Blobs } from '../blobs.js';
 import { findDataset } from '../datasets/store.js';
 import { ask, type Forward } from '../inference/forward.js';
 import type { Db } from '../schema.js';
+import type { Label, Predicted } from './score.js';
 
 const tensorSchema = z.object({
   name: z.string().min(1),
@@ -21,16 +25,21 @@ const tensorSchema = z.object({
 
 const labelSchema = z.union([z.number(), z.string(), z.boolean()], 'expected a number, a text or a boolean');
 
-const setSchema = z.object({ inputs: z.array(tensorSchema).min(1), expected: tensorSchema.optional() });
+const setSchema = z.object({
+  inputs: z.array(tensorSchema).min(1),
+  expected: tensorSchema.optional(),
+  columns: z.record(z.string(), z.array(z.union([labelSchema, z.null()]))).default({}),
+});
 
-type JsonTensor = z.infer<typeof tensorSchema>;
-export type Value = number | string | boolean;
+export type JsonTensor = z.infer<typeof tensorSchema>;
 
 export interface EvaluationSet {
   readonly digest: string;
   readonly rows: number;
   readonly inputs: readonly JsonTensor[];
-  readonly expected: { readonly name: string; readonly values: readonly Value[] } | undefined;
+  readonly expected: { readonly name: string; readonly values: readonly Label[] } | undefined;
+  /** What is known of each row besides. */
+  readonly columns: Readonly<Record<string, readonly (Label | null)[]>>;
 }
 
 /** Largest dataset that a gate reads: it is held in memory. */
@@ -59,7 +68,7 @@ export function parseEvaluationSet(name: string, digest: string, json: string): 
     const first = parsed.error.issues[0];
     throw new AppError('invalid', `dataset "${name}": ${first?.path.join('.')}: ${first?.message}`);
   }
-  const { inputs, expected } = parsed.data;
+  const { inputs, expected, columns } = parsed.data;
   const rows = inputs[0]?.shape[0] ?? 0;
   const flat = inputs.map((input) => ({ ...input, data: input.data.flat(Number.POSITIVE_INFINITY) }));
   for (const tensor of flat) {
@@ -76,7 +85,14 @@ export function parseEvaluationSet(name: string, digest: string, json: string): 
       );
   }
   if (rows === 0) throw new AppError('invalid', `dataset "${name}" has no rows`);
-  if (!expected) return { digest, rows, inputs: flat, expected: undefined };
+  for (const [column, values] of Object.entries(columns)) {
+    if (values.length !== rows)
+      throw new AppError(
+        'invalid',
+        `dataset "${name}": column "${column}" has ${values.length} values for ${rows} rows`,
+      );
+  }
+  if (!expected) return { digest, rows, inputs: flat, expected: undefined, columns };
   const values = expected.data.flat(Number.POSITIVE_INFINITY).map((value, at) => {
     const label = labelSchema.safeParse(value);
     if (label.success) return label.data;
@@ -84,30 +100,33 @@ export function parseEvaluationSet(name: string, digest: string, json: string): 
   });
   if (values.length !== rows)
     throw new AppError('invalid', `dataset "${name}" expects ${values.length} values for ${rows} rows`);
-  return { digest, rows, inputs: flat, expected: { name: expected.name, values } };
+  return { digest, rows, inputs: flat, expected: { name: expected.name, values }, columns };
 }
 
-export interface Predictions {
-  /** Values of the asked output, one per row. */
-  readonly values: readonly Value[];
+export interface Predictions extends Predicted {
   /** Milliseconds of each request. */
   readonly requestMs: readonly number[];
 }
 
-/** Sends every row through a model and gathers one output; rejects with the model's own words when it fails. */
+/**
+ * Sends every row through a model and gathers one output; rejects with the model's own words when it fails. `wide`: a row
+ * may have several values, such as a probability for each class.
+ */
 export async function predictAll(
   forward: Forward,
   set: EvaluationSet,
   output: string | undefined,
   signal: AbortSignal,
+  wide = false,
 ): Promise<Predictions> {
-  const values: Value[] = [];
+  const values: Label[] = [];
   const requestMs: number[] = [];
+  let width = 1;
   for (let from = 0; from < set.rows; from += BATCH_ROWS) {
     signal.throwIfAborted();
     const to = Math.min(set.rows, from + BATCH_ROWS);
     const began = performance.now();
-    const answer = await request(forward, rowsOf(set, from, to));
+    const answer = await requestRows(forward, bodyOf(rowsOf(set, from, to)));
     requestMs.push(performance.now() - began);
     const wanted =
       answer.outputs.find((tensor) => tensor.name === output) ?? (output === undefined ? answer.outputs[0] : undefined);
@@ -116,15 +135,17 @@ export async function predictAll(
         'invalid',
         `the model gives no output "${output}"; it gives ${answer.outputs.map((tensor) => tensor.name).join(', ')}`,
       );
-    const data = wanted.data.flat(Number.POSITIVE_INFINITY) as Value[];
-    if (data.length !== to - from)
+    const data = wanted.data.flat(Number.POSITIVE_INFINITY) as Label[];
+    if (wide && from === 0) width = Math.max(1, data.length / to);
+    if (data.length !== width * (to - from) || !Number.isInteger(width))
       throw new AppError('invalid', `output "${wanted.name}" has ${data.length} values for ${to - from} rows`);
     for (const value of data) values.push(value);
   }
-  return { values, requestMs };
+  return { values, width, requestMs };
 }
 
-function rowsOf(set: EvaluationSet, from: number, to: number) {
+/** Some rows of the inputs, as tensors of their own. */
+export function rowsOf(set: Pick<EvaluationSet, 'inputs' | 'rows'>, from: number, to: number): JsonTensor[] {
   return set.inputs.map((input) => {
     const perRow = input.data.length / set.rows;
     return {
@@ -135,15 +156,21 @@ function rowsOf(set: EvaluationSet, from: number, to: number) {
   });
 }
 
-async function request(
+/** A request with these inputs. */
+export function bodyOf(inputs: readonly JsonTensor[]): Buffer {
+  return Buffer.from(JSON.stringify({ inputs }));
+}
+
+/** One prediction; `invalid` with the model's words where it fails. */
+export async function requestRows(
   forward: Forward,
-  inputs: readonly JsonTensor[],
+  body: Buffer,
 ): Promise<{ outputs: { name: string; data: unknown[] }[] }> {
   const reply = await ask(forward, {
     method: 'POST',
     path: '/v2/models/{model}/infer',
     headers: { 'content-type': 'application/json' },
-    body: Buffer.from(JSON.stringify({ inputs })),
+    body,
   }).reply;
   if (reply.status !== 200) throw new AppError('invalid', errorOf(reply.body) ?? `the model answered ${reply.status}`);
   return JSON.parse(reply.body.toString('utf8'));

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Signature } from '../../protocol/signature.js';
-import { type Gate, gateSchema, judgeBounds, judgeEvaluation, judgeSignature } from './gate.js';
+import { gateSchema } from './gate.js';
+import { judgeBounds, judgeScore, judgeSignature, type ScoreBounds } from './judge.js';
 
 describe('judgeBounds', () => {
   it.each([
@@ -21,9 +22,8 @@ describe('judgeBounds', () => {
   });
 });
 
-describe('judgeEvaluation', () => {
-  const gate = (more: object) =>
-    ({ kind: 'evaluation', dataset: 'holdout', metric: 'accuracy', ...more }) as Extract<Gate, { kind: 'evaluation' }>;
+describe('judgeScore', () => {
+  const gate = (more: object) => ({ metric: 'accuracy', ...more }) as ScoreBounds;
 
   it.each([
     { why: 'no champion yet', gate: gate({ minImprovement: 0.1 }), mine: 0.5, theirs: undefined, passed: true },
@@ -57,7 +57,7 @@ describe('judgeEvaluation', () => {
     },
     { why: 'but nobody compares', gate: gate({ min: 0.1 }), mine: 0.5, theirs: Number.NaN, passed: true },
   ])('$why', ({ gate: given, mine, theirs, passed }) => {
-    const outcome = judgeEvaluation(given, mine, theirs);
+    const outcome = judgeScore(given, { candidate: mine, champion: theirs, rows: 100 });
     expect(outcome.passed, outcome.reason).toBe(passed);
     expect(outcome.reason).not.toBe('');
   });
@@ -112,7 +112,7 @@ describe('judgeSignature', () => {
 describe('gateSchema', () => {
   it.each([
     { why: 'an unknown kind', gate: { kind: 'latency' } },
-    { why: 'an unknown metric', gate: { kind: 'evaluation', dataset: 'd', metric: 'auc' } },
+    { why: 'an unknown metric', gate: { kind: 'evaluation', dataset: 'd', metric: 'bleu' } },
     { why: 'a regression below zero', gate: { kind: 'evaluation', dataset: 'd', metric: 'mae', maxRegression: -1 } },
     { why: 'a word too much', gate: { kind: 'signature', strict: true } },
     { why: 'a dataset that is no name', gate: { kind: 'golden', dataset: '../d' } },
@@ -121,6 +121,25 @@ describe('gateSchema', () => {
       why: 'bounds of an evaluation that nothing can meet',
       gate: { kind: 'evaluation', dataset: 'd', metric: 'mae', min: 2, max: 1 },
     },
+    { why: 'confidence in nothing', gate: { kind: 'evaluation', dataset: 'd', metric: 'mae', confidence: 0.95 } },
+    {
+      why: 'what no data can show',
+      gate: { kind: 'evaluation', dataset: 'd', metric: 'mae', confidence: 0.95, maxRegression: 0 },
+    },
+    { why: 'latency without a bound', gate: { kind: 'latency' } },
+    { why: 'a quantile of too few requests', gate: { kind: 'latency', maxMs: 5, quantile: 0.99 } },
+    { why: 'memory without a bound', gate: { kind: 'memory' } },
+    { why: 'a webhook that is no URL', gate: { kind: 'webhook', url: 'ftp://example.com' } },
+    ...[
+      { name: 'a', column: 'c', input: 'x', where: { equals: 1 }, min: 0 },
+      { name: 'a', where: { equals: 1 }, min: 0 },
+      { name: 'a', column: 'c', where: {}, min: 0 },
+      { name: 'a', column: 'c', where: { equals: 1, min: 0 }, min: 0 },
+      { name: 'a', column: 'c', where: { equals: 1 } },
+    ].map((slice) => ({
+      why: `a slice of ${JSON.stringify(slice)}`,
+      gate: { kind: 'evaluation', dataset: 'd', metric: 'mae', slices: [slice] },
+    })),
   ])('refuses $why', ({ gate }) => {
     expect(gateSchema.safeParse(gate).success).toBe(false);
   });

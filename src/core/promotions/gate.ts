@@ -1,19 +1,170 @@
-/** The gates that a candidate must pass before it sees traffic, and the pure decisions on their evidence. */
+/** The gates that a candidate must pass before it sees traffic, as they are set. */
 import { z } from 'zod';
-import type { Signature, TensorSpec } from '../../protocol/signature.js';
 import { NAME } from '../training/spec.js';
-import { HIGHER_IS_BETTER, METRICS } from './score.js';
+import { METRICS } from './score.js';
 
 const bounds = {
   min: z.number().optional().describe('Least allowed value.'),
   max: z.number().optional().describe('Most allowed value.'),
 };
 
-function boundsInOrder({ min, max }: { min?: number | undefined; max?: number | undefined }): boolean {
+type Bounds = { min?: number | undefined; max?: number | undefined };
+
+function boundsInOrder({ min, max }: Bounds): boolean {
   return min === undefined || max === undefined || min <= max;
 }
 
 const OUT_OF_ORDER = { message: 'must be at most max', path: ['min'] };
+
+const maxRegression = z
+  .number()
+  .min(0)
+  .optional()
+  .describe('How much worse than the serving revision it may be, on the same data, evaluated now.');
+
+const ratio = (what: string) =>
+  z.number().min(0.01).max(1000).optional().describe(`Most that its ${what} may be of the serving revision's.`);
+
+const conditionSchema = z
+  .object({
+    equals: z.union([z.number(), z.string(), z.boolean()]).optional(),
+    min: z.number().optional().describe('Least value that belongs to the slice.'),
+    max: z.number().optional().describe('Greatest value that belongs to the slice.'),
+  })
+  .strict()
+  .refine((where) => Object.values(where).some((one) => one !== undefined), 'must name equals, min or max')
+  .refine(({ equals, min, max }) => equals === undefined || (min === undefined && max === undefined), {
+    message: 'stands alone, without min and max',
+    path: ['equals'],
+  })
+  .refine(boundsInOrder, OUT_OF_ORDER);
+
+export const sliceSchema = z
+  .object({
+    name: z.string().min(1).max(100),
+    column: z
+      .string()
+      .min(1)
+      .max(250)
+      .optional()
+      .describe('A column of the dataset that the model does not see (`columns` of its document).'),
+    input: z.string().min(1).max(250).optional().describe('Or an input of the model.'),
+    at: z.number().int().min(0).optional().describe('Which value of a row of the input; the first when absent.'),
+    where: conditionSchema.describe('The rows that belong to it.'),
+    ...bounds,
+    maxRegression,
+  })
+  .strict()
+  .refine(({ column, input }) => (column === undefined) !== (input === undefined), {
+    message: 'needs one of column and input',
+    path: ['column'],
+  })
+  .refine(({ at, input }) => at === undefined || input !== undefined, { message: 'is for inputs', path: ['at'] })
+  .refine(
+    ({ min, max, maxRegression }) => [min, max, maxRegression].some((bound) => bound !== undefined),
+    'must name min, max or maxRegression',
+  )
+  .refine(boundsInOrder, OUT_OF_ORDER);
+
+const evaluationSchema = z
+  .object({
+    kind: z.literal('evaluation'),
+    dataset: NAME.describe('Held-out data: inputs and expected outputs; its newest version is used.'),
+    metric: z.enum(METRICS),
+    output: z
+      .string()
+      .min(1)
+      .max(250)
+      .optional()
+      .describe('The output of the model that is scored; the one that the dataset expects when absent.'),
+    ...bounds,
+    maxRegression,
+    minImprovement: z.number().min(0).optional().describe('How much better than the serving revision it must be.'),
+    confidence: z
+      .number()
+      .gt(0.5)
+      .lt(1)
+      .optional()
+      .describe(
+        'With this confidence the bounds against the serving revision must be shown to hold, by a paired test over the rows; without it the scores alone are compared.',
+      ),
+    slices: z
+      .array(sliceSchema)
+      .max(64)
+      .default([])
+      .describe('Parts of the data that must each keep their own bounds.'),
+  })
+  .strict()
+  .refine(boundsInOrder, OUT_OF_ORDER)
+  .superRefine(({ confidence, maxRegression, minImprovement, slices }, context) => {
+    const names = slices.map((slice) => slice.name);
+    const twice = names.findIndex((name, at) => names.indexOf(name) !== at);
+    const issue = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
+    if (twice !== -1) issue(['slices', twice, 'name'], 'is the name of another slice');
+    if (confidence === undefined) return;
+    const compared = [maxRegression, minImprovement, ...slices.map((slice) => slice.maxRegression)];
+    if (compared.every((bound) => bound === undefined))
+      issue(['confidence'], 'is of a bound against the serving revision: set maxRegression or minImprovement too');
+    const never = 'must be above 0 where confidence is asked: no data shows that a model is not at all worse';
+    if (maxRegression === 0 && minImprovement === undefined) issue(['maxRegression'], never);
+    for (const [at, slice] of slices.entries())
+      if (slice.maxRegression === 0) issue(['slices', at, 'maxRegression'], never);
+  });
+
+/** So many requests must lie above the quantile, or it is the luck of one. */
+const ABOVE_QUANTILE = 5;
+
+const latencySchema = z
+  .object({
+    kind: z.literal('latency'),
+    dataset: NAME.optional().describe(
+      'Rows that are sent, as evaluation and golden gates have them; zeros as the signature says when absent.',
+    ),
+    quantile: z.number().min(0.5).max(0.999).default(0.95),
+    maxMs: z.number().positive().optional().describe('Most that the quantile may be, in milliseconds.'),
+    maxRatio: ratio('quantile').describe(
+      "Most that the quantile may be of the serving revision's, measured beside it, request by request in turns.",
+    ),
+    requests: z.number().int().min(10).max(10_000).default(200).describe('Requests that are measured, one at a time.'),
+    warmup: z.number().int().min(0).max(1000).default(20).describe('Requests before them that are not.'),
+    rows: z.number().int().min(1).max(1024).default(1).describe('Rows in a request.'),
+  })
+  .strict()
+  .refine(({ maxMs, maxRatio }) => maxMs !== undefined || maxRatio !== undefined, 'must name maxMs or maxRatio')
+  .superRefine(({ requests, quantile }, context) => {
+    const least = Math.ceil(ABOVE_QUANTILE / (1 - quantile) - 1e-9);
+    if (requests < least)
+      context.addIssue({
+        code: 'custom',
+        path: ['requests'],
+        message: `must be at least ${least} for quantile ${quantile}`,
+      });
+  });
+
+const memorySchema = z
+  .object({
+    kind: z.literal('memory'),
+    maxMb: z.number().positive().optional().describe('Most resident memory of the model server, in MiB.'),
+    maxRatio: ratio('memory'),
+    dataset: NAME.optional().describe('Rows that are sent; zeros as the signature says when absent.'),
+    requests: z.number().int().min(0).max(10_000).default(50).describe('Requests before the last look.'),
+  })
+  .strict()
+  .refine(({ maxMb, maxRatio }) => maxMb !== undefined || maxRatio !== undefined, 'must name maxMb or maxRatio');
+
+const webhookSchema = z
+  .object({
+    kind: z.literal('webhook'),
+    url: z
+      .url({ protocol: /^https?$/ })
+      .max(2048)
+      .describe(
+        'Is sent the evidence so far, signed as all webhooks are, and answers {"passed": true or false, "reason": "…"}.',
+      ),
+    timeoutSec: z.number().min(0.1).max(120).default(10).describe('How long an answer is waited for, in seconds.'),
+    retries: z.number().int().min(0).max(10).default(3).describe('How often it is asked again when it gives none.'),
+  })
+  .strict();
 
 export const gateSchema = z.discriminatedUnion('kind', [
   z
@@ -24,21 +175,7 @@ export const gateSchema = z.discriminatedUnion('kind', [
     })
     .strict()
     .refine(boundsInOrder, OUT_OF_ORDER),
-  z
-    .object({
-      kind: z.literal('evaluation'),
-      dataset: NAME.describe('Held-out data: inputs and expected outputs; its newest version is used.'),
-      metric: z.enum(METRICS),
-      ...bounds,
-      maxRegression: z
-        .number()
-        .min(0)
-        .optional()
-        .describe('How much worse than the serving revision it may be, on the same data, evaluated now.'),
-      minImprovement: z.number().min(0).optional().describe('How much better than the serving revision it must be.'),
-    })
-    .strict()
-    .refine(boundsInOrder, OUT_OF_ORDER),
+  evaluationSchema,
   z.object({ kind: z.literal('signature') }).strict(),
   z
     .object({
@@ -47,108 +184,11 @@ export const gateSchema = z.discriminatedUnion('kind', [
       tolerance: z.number().min(0).default(1e-4).describe('Allowed absolute difference of numeric outputs.'),
     })
     .strict(),
+  latencySchema,
+  memorySchema,
+  webhookSchema,
 ]);
 
 export type Gate = z.infer<typeof gateSchema>;
-
-export interface GateOutcome {
-  readonly passed: boolean;
-  /** In words, with the numbers that decided. */
-  readonly reason: string;
-}
-
-/** Whether a value keeps within a gate's absolute bounds. */
-export function judgeBounds(
-  name: string,
-  value: number | undefined,
-  gate: { min?: number | undefined; max?: number | undefined },
-): GateOutcome {
-  if (value === undefined) return { passed: false, reason: `the job reported no metric "${name}"` };
-  if (!Number.isFinite(value)) return { passed: false, reason: `${name} is ${value}` };
-  if (gate.min !== undefined && value < gate.min)
-    return { passed: false, reason: `${name} ${show(value)} is below the floor ${show(gate.min)}` };
-  if (gate.max !== undefined && value > gate.max)
-    return { passed: false, reason: `${name} ${show(value)} is above the ceiling ${show(gate.max)}` };
-  const within = [
-    gate.min !== undefined ? `at least ${show(gate.min)}` : '',
-    gate.max !== undefined ? `at most ${show(gate.max)}` : '',
-  ].filter(Boolean);
-  return { passed: true, reason: `${name} ${show(value)}${within.length ? ` is ${within.join(' and ')}` : ''}` };
-}
-
-/** An evaluation gate: absolute bounds first, then the change against the champion on the same data. */
-export function judgeEvaluation(
-  gate: Extract<Gate, { kind: 'evaluation' }>,
-  candidate: number,
-  champion: number | undefined,
-): GateOutcome {
-  const absolute = judgeBounds(gate.metric, candidate, gate);
-  if (!absolute.passed) return absolute;
-  if (champion === undefined)
-    return { passed: true, reason: `${absolute.reason}; there is no serving revision to compare with` };
-  const compared = gate.minImprovement !== undefined || gate.maxRegression !== undefined;
-  if (compared && !Number.isFinite(champion)) {
-    return {
-      passed: false,
-      reason: `${absolute.reason}; the serving revision's is ${champion}: nothing to compare with`,
-    };
-  }
-  const better = HIGHER_IS_BETTER[gate.metric] ? candidate - champion : champion - candidate;
-  const change = `${show(Math.abs(better))} ${better >= 0 ? 'better' : 'worse'} than the serving revision's ${show(champion)}`;
-  if (gate.minImprovement !== undefined && better < gate.minImprovement) {
-    return {
-      passed: false,
-      reason: `${gate.metric} ${show(candidate)} is ${change}; at least ${show(gate.minImprovement)} better is asked`,
-    };
-  }
-  if (gate.maxRegression !== undefined && better < -gate.maxRegression) {
-    return {
-      passed: false,
-      reason: `${gate.metric} ${show(candidate)} is ${change}; at most ${show(gate.maxRegression)} worse is allowed`,
-    };
-  }
-  return { passed: true, reason: `${absolute.reason} and ${change}` };
-}
-
-/**
- * Whether clients of the serving revision can call the candidate unchanged: it must take every input that the old one
- * took and need no other, and give every output that the old one gave.
- */
-export function judgeSignature(candidate: Signature, serving: Signature | undefined): GateOutcome {
-  if (!serving) return { passed: true, reason: 'there is no serving revision to be compatible with' };
-  for (const old of serving.inputs) {
-    const now = candidate.inputs.find((input) => input.name === old.name);
-    if (!now) return { passed: false, reason: `input "${old.name}" that clients send is gone` };
-    if (!accepts(now, old))
-      return { passed: false, reason: `input "${old.name}" was ${showSpec(old)} and is ${showSpec(now)}` };
-  }
-  const extra = candidate.inputs.find((input) => !serving.inputs.some((old) => old.name === input.name));
-  if (extra) return { passed: false, reason: `input "${extra.name}" is new, and clients do not send it` };
-  for (const old of serving.outputs) {
-    const now = candidate.outputs.find((output) => output.name === old.name);
-    if (!now) return { passed: false, reason: `output "${old.name}" that clients read is gone` };
-    if (!accepts(old, now))
-      return { passed: false, reason: `output "${old.name}" was ${showSpec(old)} and is ${showSpec(now)}` };
-  }
-  return {
-    passed: true,
-    reason: `${serving.inputs.length} input(s) and ${serving.outputs.length} output(s) stay compatible`,
-  };
-}
-
-/** Whether every tensor of `given` is one of `wide`: a variable dimension (-1) takes any size. */
-function accepts(wide: TensorSpec, given: TensorSpec): boolean {
-  return (
-    wide.datatype === given.datatype &&
-    wide.shape.length === given.shape.length &&
-    wide.shape.every((size, at) => size === -1 || size === given.shape[at])
-  );
-}
-
-function showSpec(spec: TensorSpec): string {
-  return `${spec.datatype} [${spec.shape.join(', ')}]`;
-}
-
-function show(value: number): string {
-  return String(Number(value.toPrecision(4)));
-}
+export type GateOf<Kind extends Gate['kind']> = Extract<Gate, { kind: Kind }>;
+export type Slice = z.infer<typeof sliceSchema>;

@@ -1,131 +1,19 @@
-/** Promotions in Postgres: one per endpoint and version, whoever asks and however often. */
-import { sql } from 'kysely';
+/** Promotions in Postgres: read, held by a worker, moved on. */
+import { sql, type Updateable } from 'kysely';
 import { AppError } from '../../errors.js';
-import { getEndpoint } from '../endpoints/store.js';
 import { emit } from '../events/store.js';
-import { newId } from '../id.js';
-import { getVersion } from '../models/store.js';
-import type { Db } from '../schema.js';
-import type { GateResult, PromotionState } from './promotion.js';
-
-export interface OpenPromotions {
-  readonly project: string;
-  readonly model: string;
-  readonly version: number;
-  readonly jobId: string;
-  /** Only this endpoint; all of the model's endpoints otherwise. */
-  readonly endpoint?: string;
-}
-
-/** Opens a promotion at every endpoint whose policy wants new versions of the model. Within the caller's transaction. */
-export async function openPromotions(tx: Db, input: OpenPromotions): Promise<void> {
-  const endpoints = await tx
-    .selectFrom('endpoints')
-    .selectAll()
-    .where('project', '=', input.project)
-    .where('model', '=', input.model)
-    .where('deleted_at', 'is', null)
-    .$if(input.endpoint !== undefined, (query) => query.where('name', '=', input.endpoint as string))
-    .execute();
-  for (const endpoint of endpoints) {
-    if (!endpoint.policy.auto && input.endpoint === undefined) continue;
-    await insertPromotion(tx, { ...input, endpointId: endpoint.id, endpoint: endpoint.name });
-  }
-}
-
-/** Asks for a version to be taken through an endpoint's gates now. The one that stands is answered when there is one. */
-export async function requestPromotion(
-  db: Db,
-  project: string,
-  endpointName: string,
-  version: number,
-): Promise<{ id: string; created: boolean }> {
-  return db.transaction().execute(async (tx) => {
-    const endpoint = await getEndpoint(tx, project, endpointName);
-    await getVersion(tx, project, endpoint.model, version);
-    // two who ask at the same time take turns
-    await tx.selectFrom('endpoints').select('id').where('id', '=', endpoint.id).forUpdate().execute();
-    const before = await tx
-      .selectFrom('promotions')
-      .select(['id', 'ended_at'])
-      .where('endpoint_id', '=', endpoint.id)
-      .where('model', '=', endpoint.model)
-      .where('version', '=', version)
-      .forUpdate()
-      .executeTakeFirst();
-    if (before && before.ended_at === null) return { id: before.id, created: false };
-    if (before) {
-      // asked for again by a person: it goes through all gates anew, and the old record gives way to the new one
-      await tx
-        .updateTable('promotions')
-        .set({
-          state: 'pending',
-          gates: '[]',
-          reason: '',
-          rollout_id: null,
-          tries: 0,
-          owner: null,
-          heartbeat_at: null,
-          ended_at: null,
-        })
-        .where('id', '=', before.id)
-        .execute();
-      return { id: before.id, created: true };
-    }
-    const id = await insertPromotion(tx, {
-      project,
-      model: endpoint.model,
-      version,
-      jobId: null,
-      endpointId: endpoint.id,
-      endpoint: endpoint.name,
-    });
-    return { id: id as string, created: true };
-  });
-}
-
-async function insertPromotion(
-  tx: Db,
-  input: {
-    project: string;
-    model: string;
-    version: number;
-    jobId: string | null;
-    endpointId: string;
-    endpoint: string;
-  },
-): Promise<string | undefined> {
-  const id = newId('pr');
-  const made = await tx
-    .insertInto('promotions')
-    .values({
-      id,
-      project: input.project,
-      endpoint_id: input.endpointId,
-      endpoint: input.endpoint,
-      model: input.model,
-      version: input.version,
-      job_id: input.jobId,
-      state: 'pending',
-      gates: '[]',
-      reason: '',
-    })
-    .onConflict((conflict) => conflict.doNothing())
-    .executeTakeFirst();
-  if (made.numInsertedOrUpdatedRows === 0n) return undefined;
-  await emit(tx, {
-    project: input.project,
-    kind: 'promotion.opened',
-    subject: `promotion/${id}`,
-    data: { promotion: id, endpoint: input.endpoint, model: input.model, version: input.version, job: input.jobId },
-  });
-  return id;
-}
+import type { Db, Schema } from '../schema.js';
+import { type GateResult, type PromotionState, UNDER_WAY } from './promotion.js';
 
 export async function listPromotions(
   db: Db,
   project: string,
-  filter: { endpoint?: string | undefined; job?: string | undefined; limit: number },
+  filter: {
+    endpoint?: string | undefined;
+    job?: string | undefined;
+    state?: PromotionState | undefined;
+    limit: number;
+  },
 ) {
   return db
     .selectFrom('promotions')
@@ -133,6 +21,7 @@ export async function listPromotions(
     .where('project', '=', project)
     .$if(filter.endpoint !== undefined, (query) => query.where('endpoint', '=', filter.endpoint as string))
     .$if(filter.job !== undefined, (query) => query.where('job_id', '=', filter.job as string))
+    .$if(filter.state !== undefined, (query) => query.where('state', '=', filter.state as PromotionState))
     .orderBy('created_at', 'desc')
     .limit(filter.limit)
     .execute();
@@ -147,6 +36,26 @@ export async function getPromotion(db: Db, project: string, id: string) {
     .executeTakeFirst();
   if (!promotion) throw new AppError('not_found', `there is no promotion "${id}"`, { details: { promotion: id } });
   return promotion;
+}
+
+export type PromotionRow = Awaited<ReturnType<typeof getPromotion>>;
+
+/** A promotion and its endpoint, both locked: the endpoint first, as everybody who changes what hangs on it. */
+export async function lockPromotion(tx: Db, id: string) {
+  const endpoint = await tx
+    .selectFrom('endpoints')
+    .selectAll()
+    .where('id', '=', (eb) => eb.selectFrom('promotions').select('endpoint_id').where('id', '=', id))
+    .forUpdate()
+    .executeTakeFirst();
+  if (!endpoint) return undefined;
+  const promotion = await tx
+    .selectFrom('promotions')
+    .selectAll()
+    .where('id', '=', id)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
+  return { endpoint, promotion };
 }
 
 /** Takes a promotion for a worker: a pending one, or one whose worker has been silent for `silentMs`. */
@@ -183,6 +92,11 @@ export async function noteGates(db: Db, id: string, owner: string, gates: readon
   return done.numUpdatedRows === 1n;
 }
 
+type PromotionNotes = Pick<
+  Updateable<Schema['promotions']>,
+  'rollout_id' | 'revision' | 'champion' | 'round' | 'tries' | 'owner' | 'approval' | 'expires_at'
+>;
+
 /** Moves a promotion on. Ends it where the state is an end. Within the caller's transaction. */
 export async function settlePromotion(
   tx: Db,
@@ -190,18 +104,19 @@ export async function settlePromotion(
   change: {
     state: PromotionState;
     reason: string;
-    rolloutId?: string;
     from: readonly PromotionState[];
     owner?: string;
+    /** What else is noted with it. */
+    set?: PromotionNotes;
   },
 ): Promise<boolean> {
-  const ended = change.state !== 'rolling';
+  const ended = !UNDER_WAY.has(change.state);
   const row = await tx
     .updateTable('promotions')
     .set({
       state: change.state,
       reason: change.reason,
-      ...(change.rolloutId ? { rollout_id: change.rolloutId } : {}),
+      ...change.set,
       ...(ended ? { ended_at: new Date() } : {}),
     })
     .where('id', '=', id)

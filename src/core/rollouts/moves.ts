@@ -6,6 +6,7 @@ import type { TrafficTarget } from '../endpoints/endpoint.js';
 import { keepWarm, limitReplicas, setTraffic } from '../endpoints/store.js';
 import { emit } from '../events/store.js';
 import { newId } from '../id.js';
+import { CHAMPION } from '../models/champion.js';
 import { moveAliasIn } from '../models/store.js';
 import { settlePromotion } from '../promotions/store.js';
 import type { Db } from '../schema.js';
@@ -13,9 +14,6 @@ import { type RolloutPlan, type Step, stanceAt, stepsOf, wordsOf } from './plan.
 import { readReplicas } from './replicas.js';
 import type { RolloutKind } from './rollout.js';
 import { lockInFlight, type RolloutRow } from './store.js';
-
-/** The alias that names what an endpoint serves. */
-export const CHAMPION = 'champion';
 
 /** How far ahead a revision in a rollout is kept warm; renewed while the rollout lives. */
 export const WARM_AHEAD_MS = 10 * 60_000;

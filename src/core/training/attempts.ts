@@ -4,7 +4,7 @@
  */
 import { type RawBuilder, sql } from 'kysely';
 import { emit } from '../events/store.js';
-import { openPromotions } from '../promotions/store.js';
+import { openForJob } from '../promotions/open.js';
 import type { Db } from '../schema.js';
 import type { JobState } from './spec.js';
 
@@ -82,11 +82,11 @@ export async function finishSucceeded(
       data: { job: job.id, model: model ?? null, version: result.version },
     });
     if (model && result.version !== null) {
-      await openPromotions(tx, {
+      await openForJob(tx, {
         project: job.project,
         model,
         version: result.version,
-        jobId: job.id,
+        job,
         ...(endpoint ? { endpoint } : {}),
       });
     }

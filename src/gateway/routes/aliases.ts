@@ -1,8 +1,10 @@
 /** Aliases of model versions: names that move by compare-and-set and remember where they were. */
 import { createRoute, z } from '@hono/zod-openapi';
 import { aliasHistory, getModel, listAliases, moveAlias } from '../../core/models/store.js';
+import { moveFollowedAlias } from '../../core/promotions/open.js';
 import { NAME } from '../../core/training/spec.js';
 import { AppError } from '../../errors.js';
+import { enqueueOrLog } from '../enqueue.js';
 import { answer, jsonRequest, named, newRouter, READ_ERRORS, time, WRITE_ERRORS } from '../openapi.js';
 import type { Services } from '../services.js';
 
@@ -89,7 +91,8 @@ const remove = createRoute({
 });
 
 /** Routes of aliases. */
-export function aliasRoutes({ db }: Services) {
+export function aliasRoutes(services: Services) {
+  const { db } = services;
   const app = newRouter();
 
   const detail = async (project: string, model: string, alias: string) => {
@@ -136,7 +139,9 @@ export function aliasRoutes({ db }: Services) {
     const { model, alias } = c.req.valid('param');
     const { version, expect, reason } = c.req.valid('json');
     const { project, actor } = c.get('caller');
-    await moveAlias(db, { project, model, alias, to: version, expect, actor, reason });
+    const promotions = await moveFollowedAlias(db, { project, model, alias, to: version, expect, actor, reason });
+    for (const promotionId of promotions)
+      await enqueueOrLog(services, 'promotion.decide', { promotionId }, promotionId);
     return c.json(await detail(project, model, alias), 200);
   });
 

@@ -1,6 +1,6 @@
 /** Endpoints and their revisions. */
 import { createRoute, z } from '@hono/zod-openapi';
-import { endpointSpecSchema, scalingSchema } from '../../core/endpoints/endpoint.js';
+import { endpointSpecSchema, type PromotionPolicy, scalingSchema } from '../../core/endpoints/endpoint.js';
 import { runtimeSchema } from '../../core/endpoints/runtime.js';
 import { addRevision, createServingEndpoint, putEndpoint } from '../../core/endpoints/serve.js';
 import {
@@ -12,7 +12,8 @@ import {
 } from '../../core/endpoints/store.js';
 import { readEndpointStats } from '../../core/inference/statistics.js';
 import { rolloutInFlight } from '../../core/rollouts/store.js';
-import { AppError } from '../../errors.js';
+import { checkWebhookUrl } from '../../core/webhooks/address.js';
+import { AppError, messageOf } from '../../errors.js';
 import { endpointSchema, endpointSummarySchema, endpointSummaryView, revisionView } from '../endpoint-view.js';
 import { answer, jsonRequest, named, newRouter, READ_ERRORS, WRITE_ERRORS } from '../openapi.js';
 import type { Services } from '../services.js';
@@ -113,6 +114,7 @@ export function endpointRoutes(services: Services) {
   app.openapi(create, async (c) => {
     const { version, ...spec } = c.req.valid('json');
     const { project, actor } = c.get('caller');
+    checkGateUrls(services, spec.policy);
     if (version === undefined) await createEndpoint(db, project, spec);
     else await createServingEndpoint(db, project, spec, version, actor);
     return c.json(await endpointView(services, project, spec.name), 201);
@@ -130,6 +132,7 @@ export function endpointRoutes(services: Services) {
     const name = endpointSpecSchema.shape.name.safeParse(endpoint);
     if (!name.success)
       throw new AppError('invalid', `name: ${name.error.issues[0]?.message} (got ${JSON.stringify(endpoint)})`);
+    checkGateUrls(services, spec.policy);
     const { created } = await putEndpoint(db, project, { ...spec, name: endpoint });
     await settled(services, project, endpoint);
     return c.json(await endpointView(services, project, endpoint), created ? 201 : 200);
@@ -158,6 +161,19 @@ export function endpointRoutes(services: Services) {
   });
 
   return app;
+}
+
+/** What a gate asks must be an address that webhooks may go to. */
+function checkGateUrls({ asynchronous }: Services, { gates }: PromotionPolicy): void {
+  for (const [at, gate] of gates.entries()) {
+    if (gate.kind !== 'webhook') continue;
+    try {
+      checkWebhookUrl(gate.url, asynchronous.webhooksToPrivate);
+    } catch (error) {
+      const field = `policy.gates[${at}].url`;
+      throw new AppError('invalid', `${field}: ${messageOf(error)}`, { details: { field, value: gate.url } });
+    }
+  }
 }
 
 async function endpointView({ db, fleet, clock }: Services, project: string, name: string) {

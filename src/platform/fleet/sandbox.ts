@@ -1,6 +1,7 @@
 import type { LoadedModel, Sandbox } from '../../core/fleet.js';
 import type { Servable } from '../../core/models/model.js';
 import { AppError, asAppError } from '../../errors.js';
+import { residentBytes } from '../process-memory.js';
 import { type Launcher, type Started, signatureOf } from './launcher.js';
 
 const NAME = 'candidate';
@@ -11,6 +12,7 @@ const MAX_DEATHS = 3;
 const UNTRIED: LoadedModel = {
   signature: { inputs: [], outputs: [] },
   loadMs: 0,
+  memoryBytes: async () => undefined,
   forward: () => {
     throw new AppError(
       'unsupported',
@@ -47,7 +49,8 @@ export function createSandbox(launcher: Launcher, cluster = false): Sandbox {
         const forward: LoadedModel['forward'] = (call, handler) =>
           server.forward({ ...call, path: call.path.replace('{model}', encodeURIComponent(modelName)) }, handler);
         const loadMs = model.server ? performance.now() - began : phases.load;
-        return await use({ signature, forward, loadMs });
+        const memoryBytes = async () => (server.pid === null ? undefined : residentBytes(server.pid));
+        return await use({ signature, forward, loadMs, memoryBytes });
       } finally {
         server.kill();
         await server.exited;

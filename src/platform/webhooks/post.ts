@@ -1,42 +1,69 @@
 /** Posts to addresses that clients name, without letting them reach what only this machine can reach. */
 import { lookup as lookUp } from 'node:dns';
-import { type ClientRequest, request as httpRequest } from 'node:http';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { isPrivateAddress } from '../../core/webhooks/address.js';
+import { type AskWebhook, LONGEST_ANSWER } from '../../core/webhooks/ask.js';
 import type { PostWebhook } from '../../core/webhooks/send.js';
 import { AppError } from '../../errors.js';
 
-/**
- * Makes the sender. The address that a name has is checked where the connection is made, and the connection is made to the
- * checked address: a name that answers differently a moment later gains nothing.
- */
-export function createPostWebhook(options: { readonly allowPrivate: boolean }): PostWebhook {
-  const mayReach = (address: string) => options.allowPrivate || !isPrivateAddress(address);
-  return ({ url, headers, body, signal }) => {
-    const target = new URL(url);
-    const host = target.hostname.replace(/^\[|\]$/g, '');
-    // a literal address is never looked up
-    if (isIP(host) !== 0 && !mayReach(host)) return Promise.reject(refused(host, host));
-    const send = target.protocol === 'https:' ? httpsRequest : httpRequest;
-    return new Promise((resolve, reject) => {
-      const request: ClientRequest = send(target, {
-        method: 'POST',
-        // one connection each: there is nothing to be gained by keeping one to a stranger
-        agent: false,
-        headers: { ...headers, 'content-length': Buffer.byteLength(body) },
-        lookup: guardedLookup(mayReach),
-        signal,
-      });
-      request.on('error', reject);
-      request.on('response', (response) => {
-        resolve(response.statusCode ?? 0);
-        // the status is all that is asked for; whatever else comes is not waited for
-        response.destroy();
-      });
-      request.end(body);
-    });
+interface Options {
+  readonly allowPrivate: boolean;
+}
+
+/** Makes the sender of webhooks. */
+export function createPostWebhook(options: Options): PostWebhook {
+  return async (request) => {
+    const response = await post(options, request);
+    // the status is all that is asked for; whatever else comes is not waited for
+    response.destroy();
+    return response.statusCode ?? 0;
   };
+}
+
+/** Makes the asker of webhooks that answer something. */
+export function createAskWebhook(options: Options): AskWebhook {
+  return async (request) => {
+    const response = await post(options, request);
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > LONGEST_ANSWER) throw new AppError('too_large', `its answer has more than ${LONGEST_ANSWER} bytes`);
+      chunks.push(chunk);
+    }
+    return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') };
+  };
+}
+
+/**
+ * The address that a name has is checked where the connection is made, and the connection is made to the checked address:
+ * a name that answers differently a moment later gains nothing.
+ */
+function post(
+  { allowPrivate }: Options,
+  { url, headers, body, signal }: Parameters<PostWebhook>[0],
+): Promise<IncomingMessage> {
+  const mayReach = (address: string) => allowPrivate || !isPrivateAddress(address);
+  const target = new URL(url);
+  const host = target.hostname.replace(/^\[|\]$/g, '');
+  // a literal address is never looked up
+  if (isIP(host) !== 0 && !mayReach(host)) return Promise.reject(refused(host, host));
+  const send = target.protocol === 'https:' ? httpsRequest : httpRequest;
+  return new Promise((resolve, reject) => {
+    const request: ClientRequest = send(target, {
+      method: 'POST',
+      // one connection each: there is nothing to be gained by keeping one to a stranger
+      agent: false,
+      headers: { ...headers, 'content-length': Buffer.byteLength(body) },
+      lookup: guardedLookup(mayReach),
+      signal,
+    });
+    request.on('error', reject);
+    request.on('response', resolve);
+    request.end(body);
+  });
 }
 
 function guardedLookup(mayReach: (address: string) => boolean): LookupFunction {
