@@ -32,6 +32,7 @@ const GATE: Fields = {
   minImprovement: leaf,
   tolerance: leaf,
 };
+const MATCH: Fields = { exact: leaf, prefix: leaf, regex: leaf };
 const SCALING: Fields = {
   minReplicas: leaf,
   maxReplicas: leaf,
@@ -43,6 +44,17 @@ const SCALING: Fields = {
   queueTimeoutSec: leaf,
   maxQueueDelayMs: leaf,
   threads: leaf,
+};
+
+const ROUTING: Fields = {
+  stickyHeader: leaf,
+  sticky: { by: leaf, name: leaf },
+  rules: {
+    name: leaf,
+    when: { headers: leaf, cookies: leaf, claims: leaf, key: MATCH, project: MATCH },
+    to: { revision: leaf, tag: leaf, targets: { revision: leaf, percent: leaf } },
+  },
+  claimsHeader: leaf,
 };
 
 const RUNTIME: Fields = {
@@ -91,7 +103,7 @@ export const SPEC_FIELDS: Readonly<Record<Kind, Fields>> = {
     model: leaf,
     access: leaf,
     scaling: SCALING,
-    routing: { stickyHeader: leaf },
+    routing: ROUTING,
     policy: { auto: leaf, gates: GATE, rollout: ROLLOUT },
     runtime: RUNTIME,
     placement: PLACEMENT,
