@@ -13,6 +13,8 @@ export interface Change {
   readonly setting: number;
   /** Before its transaction began. */
   readonly began: number;
+  /** When Postgres wrote it, which is before its commit. */
+  readonly written: number;
   /** When its commit was known of. */
   readonly done: number;
 }
@@ -20,6 +22,8 @@ export interface Change {
 export interface Judgement {
   /** Milliseconds from the begin of each change to the first answer that follows it. */
   readonly fromBegin: number[];
+  /** The same from when Postgres wrote it. */
+  readonly fromWrite: number[];
   /** The same from the end of its commit, 0 where the answer was faster than the news of the commit. */
   readonly fromCommit: number[];
   /** Answers of a setting that was neither the one before nor the one after the change at hand. */
@@ -31,6 +35,7 @@ export interface Judgement {
 /** What one gateway's answers say of the changes. The first change is the setting that was in force from the beginning. */
 export function judge(changes: readonly Change[], answers: readonly Answer[]): Judgement {
   const fromBegin: number[] = [];
+  const fromWrite: number[] = [];
   const fromCommit: number[] = [];
   let [strays, back] = [0, 0];
   const sorted = [...answers].sort((a, b) => a.came - b.came);
@@ -50,12 +55,13 @@ export function judge(changes: readonly Change[], answers: readonly Answer[]): J
     if (change && seen[follows] === undefined) {
       seen[follows] = answer.came;
       fromBegin.push(answer.came - change.began);
+      fromWrite.push(answer.came - change.written);
       fromCommit.push(Math.max(0, answer.came - change.done));
     }
     const newer = seen[follows + 1];
     if (newer !== undefined && newer < answer.asked) back++;
   }
-  return { fromBegin, fromCommit, strays, back };
+  return { fromBegin, fromWrite, fromCommit, strays, back };
 }
 
 function settingOf(revision: number): number {

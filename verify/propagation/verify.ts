@@ -22,7 +22,7 @@ const CONNECTIONS = 2;
 /** Between two changes, so that each can be told from the next everywhere. */
 const REST_MS = 150;
 const MAX_P99_MS = 100;
-const COST_BLOCKS = 12;
+const COST_BLOCKS = 16;
 const COST_REQUESTS = 1500;
 /** What two equal gateways differ by here from run to run. */
 const MAX_COST_RATIO = 1.1;
@@ -85,37 +85,38 @@ async function run(count: number, cleanups: (() => unknown)[]) {
   for (const gateway of [few, ...gateways]) await warm(gateway);
 
   const many = await measure(db, gateways, count);
-  const small = await measure(fewDb, [few], Math.ceil(count / 3));
-  const alone = many.each[0];
+  // the same load on both
+  const small = await measure(fewDb, [few], Math.ceil(count / 2));
+  const alone = await measure(db, [first], Math.ceil(count / 2));
   const cost = await compareCost(first, few);
-  const ratio = quantile(cost.many, 0.5) / quantile(cost.few, 0.5);
+  const ratio = mean(cost.many) / mean(cost.few);
 
   const ms = (value: number) => Number(value.toFixed(1));
-  const p99 = quantile(many.fromBegin, 0.99);
+  const halfAndMost = (values: readonly number[]) => `${ms(quantile(values, 0.5))} / ${ms(quantile(values, 0.99))}`;
+  const p99 = quantile(many.fromWrite, 0.99);
+  const all = [many, small, alone];
+  const total = (of: (one: typeof many) => number) => all.reduce((sum, one) => sum + of(one), 0);
+  const wrong = total(({ strays, back, failed }) => strays + back + failed);
   const figures = {
     'endpoints told of at once': ENDPOINTS - 1,
     'their transaction, ms': ms(written - told),
     'until all gateways know the last, ms': ms(known - written),
-    'changes x gateways seen': `${many.fromBegin.length} of ${count * GATEWAYS}`,
-    'from begin of change, p50 ms': ms(quantile(many.fromBegin, 0.5)),
-    [`from begin of change, p99 ms (at most ${MAX_P99_MS})`]: ms(p99),
-    'from begin of change, most ms': ms(quantile(many.fromBegin, 1)),
-    'from known commit, p50 / p99 ms': `${ms(quantile(many.fromCommit, 0.5))} / ${ms(quantile(many.fromCommit, 0.99))}`,
-    'answers under the changes': many.answers,
-    'answers of another setting': many.strays + small.strays,
-    'answers that went back': many.back + small.back,
-    'requests that failed': many.failed + small.failed,
-    [`one gateway, ${ENDPOINTS} endpoints, p50 / p99 ms`]: `${ms(quantile(alone ?? [], 0.5))} / ${ms(quantile(alone ?? [], 0.99))}`,
-    [`one gateway, ${FEW} endpoints, p50 / p99 ms`]: `${ms(quantile(small.fromBegin, 0.5))} / ${ms(quantile(small.fromBegin, 0.99))}`,
-    [`processor us a request, ${FEW} endpoints`]: ms(quantile(cost.few, 0.5)),
-    [`processor us a request, ${ENDPOINTS} endpoints`]: ms(quantile(cost.many, 0.5)),
+    'changes x gateways seen': `${many.fromWrite.length} of ${count * GATEWAYS}`,
+    [`from writing to first answer, p99 ms (at most ${MAX_P99_MS})`]: ms(p99),
+    'from writing to first answer, p50 / most ms': `${ms(quantile(many.fromWrite, 0.5))} / ${ms(quantile(many.fromWrite, 1))}`,
+    'from begin of its transaction, p50 / p99 ms': halfAndMost(many.fromBegin),
+    'from news of its commit, p50 / p99 ms': halfAndMost(many.fromCommit),
+    'answers under the changes': total(({ answers }) => answers),
+    'answers of another setting': total(({ strays }) => strays),
+    'answers that went back': total(({ back }) => back),
+    'requests that failed': total(({ failed }) => failed),
+    [`a change, ${FEW} endpoints, p50 / p99 ms`]: halfAndMost(small.fromWrite),
+    [`a change, ${ENDPOINTS} endpoints, p50 / p99 ms`]: halfAndMost(alone.fromWrite),
+    [`processor us a request, ${FEW} endpoints`]: ms(mean(cost.few)),
+    [`processor us a request, ${ENDPOINTS} endpoints`]: ms(mean(cost.many)),
     [`ratio (at most ${MAX_COST_RATIO})`]: Number(ratio.toFixed(3)),
   };
-  const ok =
-    p99 <= MAX_P99_MS &&
-    many.fromBegin.length === count * GATEWAYS &&
-    many.strays + small.strays + many.back + small.back + many.failed + small.failed === 0 &&
-    ratio <= MAX_COST_RATIO;
+  const ok = p99 <= MAX_P99_MS && many.fromWrite.length === count * GATEWAYS && wrong === 0 && ratio <= MAX_COST_RATIO;
   return { ok, figures, notRun: [] };
 }
 
@@ -142,7 +143,17 @@ async function measure(db: Db, gateways: readonly GatewayProcess[], count: numbe
     const targets = (SETTINGS[setting] ?? []).map((revision) => ({ revision, percent: 50 }));
     const began = performance.now();
     await changeTraffic(db, 'default', ENDPOINT, { targets, actor: 'verify', reason: '' });
-    return { setting, began, done: performance.now() };
+    const done = performance.now();
+    const { at } = await db
+      .selectFrom('traffic_changes as c')
+      .innerJoin('endpoints as e', 'e.id', 'c.endpoint_id')
+      .select(sql<number>`extract(epoch from c.at)::float8 * 1000`.as('at'))
+      .where('e.name', '=', ENDPOINT)
+      .orderBy('c.generation', 'desc')
+      .limit(1)
+      .executeTakeFirstOrThrow();
+    // the clocks are one: Postgres runs on this machine
+    return { setting, began, written: at - performance.timeOrigin, done };
   };
   const changes = [await change(0)];
   await sleep(1000);
@@ -157,8 +168,8 @@ async function measure(db: Db, gateways: readonly GatewayProcess[], count: numbe
   const verdicts = loads.map((load) => judge(changes, load.answers));
   const sum = (of: (one: (typeof verdicts)[number]) => number) => verdicts.reduce((total, one) => total + of(one), 0);
   return {
-    each: verdicts.map(({ fromBegin }) => fromBegin),
     fromBegin: verdicts.flatMap(({ fromBegin }) => fromBegin),
+    fromWrite: verdicts.flatMap(({ fromWrite }) => fromWrite),
     fromCommit: verdicts.flatMap(({ fromCommit }) => fromCommit),
     strays: sum(({ strays }) => strays),
     back: sum(({ back }) => back),
@@ -198,6 +209,10 @@ async function processorMs(pid: number): Promise<number> {
   const fields = tasks.slice(tasks.lastIndexOf(')') + 2).split(' ');
   // user and system time in hundredths of a second
   return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 function sleep(ms: number): Promise<void> {

@@ -113,7 +113,7 @@ export const endpointSpecSchema = z
 export const trafficTargetSchema = z
   .object({
     revision: z.number().int().min(1),
-    percent: z.number().min(0).max(100).describe('Share of the requests, in percent, to three decimals.'),
+    percent: z.number().min(0).max(100).describe('Share of the requests, in percent; fractions count, such as 0.125.'),
     tag: NAME.optional().describe('Name by which requests can ask for this target.'),
   })
   .strict();

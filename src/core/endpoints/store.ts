@@ -283,7 +283,9 @@ export async function setTraffic(tx: Db, change: TrafficChange): Promise<number>
     }
   }
   const generation = endpoint.generation + 1;
-  const traffic = JSON.stringify(parsed.data);
+  // what is left of a hundred is 0.1, not 0.09999999999999432
+  const targets = parsed.data.map((target) => ({ ...target, percent: Number(target.percent.toFixed(9)) }));
+  const traffic = JSON.stringify(targets);
   await tx.updateTable('endpoints').set({ traffic, generation }).where('id', '=', endpoint.id).execute();
   await tx
     .insertInto('traffic_changes')
@@ -301,7 +303,7 @@ export async function setTraffic(tx: Db, change: TrafficChange): Promise<number>
     project: endpoint.project,
     kind: 'traffic.changed',
     subject: `endpoint/${endpoint.name}`,
-    data: { endpoint: endpoint.name, generation, traffic: parsed.data, actor: change.actor, reason: change.reason },
+    data: { endpoint: endpoint.name, generation, traffic: targets, actor: change.actor, reason: change.reason },
   });
   await notifyRouting(tx, endpoint.id);
   return generation;

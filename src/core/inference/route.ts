@@ -69,9 +69,18 @@ export interface EndpointRoute extends Choice {
   readonly revisions: ReadonlyMap<number, RevisionRoute>;
 }
 
+/** The revisions that a request without a pin can be led to: by weights, a tag or a rule. */
+export function revisionsInUse({ targets, rules = [] }: EndpointRoute): Set<number> {
+  const all = [...targets, ...rules.flatMap((rule) => rule.targets)];
+  return new Set(all.map(({ revision }) => revision.number));
+}
+
 /** Replicas that a revision keeps whatever the load: its settings' while it has traffic, one while it is kept warm. */
-export function replicaFloor({ targets }: EndpointRoute, revision: RevisionRoute, nowMs: number): number {
-  const served = targets.some(({ revision: { number }, percent }) => number === revision.number && percent > 0);
+export function replicaFloor(endpoint: EndpointRoute, revision: RevisionRoute, nowMs: number): number {
+  const { targets, rules = [] } = endpoint;
+  const isIt = ({ revision: { number } }: TargetRoute) => number === revision.number;
+  const served =
+    targets.some((target) => isIt(target) && target.percent > 0) || rules.some((rule) => rule.targets.some(isIt));
   return Math.max(served ? revision.scaling.minReplicas : 0, revision.warmUntilMs > nowMs ? 1 : 0);
 }
 
