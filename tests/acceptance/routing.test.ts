@@ -58,19 +58,19 @@ async function route(endpoint: string, routing: object): Promise<void> {
 }
 
 type Headers = Readonly<Record<string, string>>;
-const inputs = ['A', 'B'].map((name) => ({ name, datatype: 'FP32', shape: [1], data: [1] }));
+const inputs = ['a', 'b'].map((name) => ({ name, datatype: 'FP32', shape: [1, 2], data: [1, 2] }));
 
 /** A request through each door by its name; answers the status and the revision. */
 const DOORS: Readonly<Record<string, (endpoint: string, headers: Headers) => Promise<[number | string, number]>>> = {
   v2: (endpoint, headers) => post(`/v2/models/${endpoint}/infer`, { inputs }, headers),
-  v1: (endpoint, headers) => post(`/v1/models/${endpoint}:predict`, { inputs: { A: [1], B: [1] } }, headers),
+  v1: (endpoint, headers) => post(`/v1/models/${endpoint}:predict`, { inputs: { a: [[1, 2]], b: [[3, 4]] } }, headers),
   openai: (_, headers) => post('/v1/chat/completions', { model: 'chat', messages: [{ content: 'a' }] }, headers),
   async grpc(modelName, headers) {
-    const one = (name: string) => ({ name, datatype: 'FP32' as const, shape: [1], data: Float32Array.from([1]) });
-    const asked = { id: undefined, parameters: {}, inputs: [one('A'), one('B')], outputs: undefined };
+    const one = (name: string) => ({ name, datatype: 'FP32' as const, shape: [1, 2], data: Float32Array.from([1, 2]) });
+    const asked = { id: undefined, parameters: {}, inputs: [one('a'), one('b')], outputs: undefined };
     const message = Buffer.concat(writeModelInferRequest({ modelName, modelVersion: undefined }, asked, true));
     const answer = await call(client, '/inference.GRPCInferenceService/ModelInfer', prefixed(message), headers);
-    return [answer.status ?? '', Number(answer.headers['sluice-revision'])];
+    return [answer.status ?? '', Number(answer.head['sluice-revision'])];
   },
 };
 

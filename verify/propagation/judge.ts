@@ -26,7 +26,7 @@ export interface Judgement {
   readonly fromWrite: number[];
   /** The same from the end of its commit, 0 where the answer was faster than the news of the commit. */
   readonly fromCommit: number[];
-  /** Answers of a setting that was neither the one before nor the one after the change at hand. */
+  /** Answers of a setting that was neither in force nor on its way between the request and its answer. */
   readonly strays: number;
   /** Requests that were made after a gateway answered by a newer setting and got an older one. */
   readonly back: number;
@@ -41,13 +41,13 @@ export function judge(changes: readonly Change[], answers: readonly Answer[]): J
   const sorted = [...answers].sort((a, b) => a.came - b.came);
   /** When each setting, counted from the first, was first seen. */
   const seen: number[] = [0];
-  let at = 0;
   for (const answer of sorted) {
     const setting = settingOf(answer.revision);
-    while (at + 1 < changes.length && (changes[at + 1]?.began ?? 0) <= answer.came) at++;
-    // of three settings in turn, the one of the answer says which change it follows, if it may only be the last or the one before
-    const follows = setting === changes[at]?.setting ? at : setting === changes[at - 1]?.setting ? at - 1 : undefined;
-    if (follows === undefined) {
+    // what was on its way when it was asked, or came meanwhile; of equal settings the older one is the worse news
+    let follows = Math.max(0, lastBegun(changes, answer.asked) - 1);
+    const last = lastBegun(changes, answer.came);
+    while (follows <= last && changes[follows]?.setting !== setting) follows++;
+    if (follows > last) {
       strays++;
       continue;
     }
@@ -64,7 +64,18 @@ export function judge(changes: readonly Change[], answers: readonly Answer[]): J
   return { fromBegin, fromWrite, fromCommit, strays, back };
 }
 
-function settingOf(revision: number): number {
+/** The place of the last change that had begun at a moment. */
+function lastBegun(changes: readonly Change[], moment: number): number {
+  let [low, high] = [0, changes.length - 1];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if ((changes[middle]?.began ?? 0) <= moment) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+export function settingOf(revision: number): number {
   return SETTINGS.findIndex((revisions) => revisions.some((one) => one === revision));
 }
 

@@ -9,7 +9,7 @@ import { createLog } from '../../src/log.js';
 import { openDatabase } from '../../src/platform/db/open.js';
 import { type GatewayProcess, startGatewayProcess } from '../../tests/support/gateway-process.js';
 import type { Verification } from '../verification.js';
-import { type Change, judge, quantile, SETTINGS } from './judge.js';
+import { type Change, judge, quantile, SETTINGS, settingOf } from './judge.js';
 import { ask, Load } from './load.js';
 import { startStandIn } from './stand-in.js';
 import { ENDPOINT, makeEndpoint, makeNeighbours, startWorker } from './world.js';
@@ -20,7 +20,8 @@ const ENDPOINTS = 10_000;
 const FEW = 10;
 const CONNECTIONS = 2;
 /** Between two changes, so that each can be told from the next everywhere. */
-const REST_MS = 150;
+const REST_MS = 100;
+const FOLLOW_MS = 10_000;
 const MAX_P99_MS = 100;
 const COST_BLOCKS = 16;
 const COST_REQUESTS = 1500;
@@ -160,7 +161,9 @@ async function measure(db: Db, gateways: readonly GatewayProcess[], count: numbe
   const loads = gateways.map(({ url, key }) => new Load({ url, key, endpoint: ENDPOINT }, CONNECTIONS));
   await sleep(500);
   for (let at = 1; at <= count; at++) {
-    changes.push(await change(at % SETTINGS.length));
+    const setting = at % SETTINGS.length;
+    changes.push(await change(setting));
+    await followed(loads, setting);
     // not in step with anything that happens at intervals
     await sleep(REST_MS + Math.random() * 40);
   }
@@ -176,6 +179,13 @@ async function measure(db: Db, gateways: readonly GatewayProcess[], count: numbe
     answers: loads.reduce((total, { answers }) => total + answers.length, 0),
     failed: loads.reduce((total, { failed }) => total + failed, 0),
   };
+}
+
+/** Waits until each gateway's last answer is of the setting: what is late then is late alone, and is not taken for mixed. */
+async function followed(loads: readonly Load[], setting: number): Promise<void> {
+  for (const until = performance.now() + FOLLOW_MS; performance.now() < until; await sleep(5)) {
+    if (loads.every(({ answers }) => settingOf(answers.at(-1)?.revision ?? 0) === setting)) return;
+  }
 }
 
 /** Processor time of the two gateways for a request, in microseconds, block by block in turn. */
