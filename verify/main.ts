@@ -11,6 +11,7 @@ import { h2spec } from './h2spec/verify.js';
 import { kpa } from './kpa/verify.js';
 import { magika } from './magika/verify.js';
 import { onnxSuite } from './onnx-suite/verify.js';
+import { propagation } from './propagation/verify.js';
 import { rolloutModel } from './rollout-model/verify.js';
 import { splits } from './splits/verify.js';
 import type { Verification } from './verification.js';
@@ -27,6 +28,7 @@ const VERIFICATIONS: readonly Verification[] = [
   kpa,
   magika,
   onnxSuite,
+  propagation,
   rolloutModel,
   splits,
 ];

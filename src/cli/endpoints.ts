@@ -138,7 +138,7 @@ async function show(session: Session, name: string): Promise<void> {
     [
       { title: 'revision', cell: (revision) => String(revision.number), right: true },
       { title: 'model version', cell: (revision) => String(revision.modelVersion), right: true },
-      { title: 'traffic', cell: (revision) => `${number(share(revision))} %`, right: true },
+      { title: 'traffic', cell: (revision) => `${number(share(revision), 9)} %`, right: true },
       { title: 'replicas', cell: replicaText, right: true },
       { title: 'req/min', cell: (revision) => number(revision.stats1m?.requests), right: true },
       { title: 'errors', cell: (revision) => number(revision.stats1m?.errors), right: true },

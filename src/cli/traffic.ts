@@ -134,7 +134,7 @@ function targetTable(session: Session, targets: readonly TrafficTarget[]): void 
     targets,
     [
       { title: 'revision', cell: (target) => String(target.revision), right: true },
-      { title: 'percent', cell: (target) => number(target.percent, 6), right: true },
+      { title: 'percent', cell: (target) => number(target.percent, 9), right: true },
       { title: 'tag', cell: (target) => target.tag ?? '-' },
     ],
     'no revision has traffic',

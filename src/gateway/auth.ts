@@ -2,6 +2,7 @@
 import type { MiddlewareHandler } from 'hono';
 import type { Caller } from '../core/access/key.js';
 import type { KeyTable } from '../core/access/store.js';
+import { isJwt } from '../core/inference/routing/claims.js';
 import { AppError } from '../errors.js';
 import type { GatewayEnv } from './env.js';
 import type { Services } from './services.js';
@@ -32,7 +33,16 @@ export function presentedKey(headers: KeyHeaders): string | undefined {
 /** The caller that the presented key stands for; undefined when there is no key, or none that is live. */
 export function authenticate(headers: KeyHeaders, keys: KeyTable, nowMs: number): Caller | undefined {
   const key = presentedKey(headers);
-  return key === undefined ? undefined : keys.find(key, nowMs);
+  if (key === undefined) return undefined;
+  const caller = keys.find(key, nowMs);
+  // a bearer may be the token of the client's own user, and the key is in the other header
+  if (!caller && headers.apiKey !== undefined && isJwt(key)) return keys.find(headers.apiKey, nowMs);
+  return caller;
+}
+
+/** Whether all that is presented is a token of the client's own user, which says nothing here. */
+export function presentsTokenAlone(headers: KeyHeaders): boolean {
+  return headers.apiKey === undefined && isJwt(presentedKey(headers) ?? '');
 }
 
 /** Lets nobody in without a live key, and notes who it is. */

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serviceName } from '../../src/core/cluster-names.js';
-import { deleteEndpoint, keepWarm, setSuspended } from '../../src/core/endpoints/store.js';
+import { keepWarm } from '../../src/core/endpoints/replica-bounds.js';
+import { deleteEndpoint, setSuspended } from '../../src/core/endpoints/store.js';
 import {
   type KnativeRevision,
   type KnativeService,

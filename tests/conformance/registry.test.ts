@@ -1,5 +1,7 @@
+import { sql } from 'kysely';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { createKey, ensureAdminKey, KeyTable, listKeys, revokeKey } from '../../src/core/access/store.js';
+import { noteAddress } from '../../src/core/endpoints/address-store.js';
 import { endpointSpecSchema } from '../../src/core/endpoints/endpoint.js';
 import { changeTraffic } from '../../src/core/endpoints/serve.js';
 import {
@@ -7,6 +9,7 @@ import {
   createRevision,
   deleteEndpoint,
   getEndpoint,
+  keepWarm,
   listRevisions,
   setTraffic,
   trafficAt,
@@ -172,7 +175,7 @@ describe('RoutingTable', () => {
     await table.reload(db);
     expect(table.loaded).toBe(true);
     const route = table.find('default', 'routed');
-    expect(route).toMatchObject({ id, stickyHeader: 'x-user', generation: 1, access: 'key' });
+    expect(route).toMatchObject({ id, choiceHeaders: ['x-user'], generation: 1, access: 'key' });
     expect([...(route?.revisions.keys() ?? [])].sort()).toEqual([1, 2]);
     expect(route?.targets.map((target) => [target.revision.number, target.percent])).toEqual([[1, 100]]);
     expect(table.find('other', 'routed')).toBeUndefined();
@@ -205,6 +208,50 @@ describe('RoutingTable', () => {
     told.length = 0;
     await table.refresh(db, 'ep_never');
     expect(told).toEqual([]);
+  });
+
+  it('reads what is asked for while a read is under way all at once, and each change of it', async () => {
+    const ids = await Promise.all(['burst-a', 'burst-b'].map((name) => addEndpoint(db, name, 1)));
+    const told: string[] = [];
+    const table = new RoutingTable((id) => void told.push(id));
+    await Promise.all(Array.from({ length: 100 }, (_, at) => table.refresh(db, ids[at % 2] ?? '')));
+    expect(told.sort()).toEqual([...ids].sort());
+    told.length = 0;
+    const first = table.refresh(db, ids[0] ?? '');
+    await Promise.resolve();
+    await Promise.resolve();
+    await Promise.all([first, table.refresh(db, ids[0] ?? ''), table.refresh(db, ids[0] ?? '')]);
+    expect(told).toEqual([ids[0], ids[0]]);
+  });
+
+  it('a full read tells only what changed, page by page, whatever it was that changed', async () => {
+    const fresh = await migratedDatabase();
+    const id = await addEndpoint(fresh, 'paged', 2);
+    await sql`
+      insert into endpoints
+      select (jsonb_populate_record(e, jsonb_build_object('id', 'ep_page_' || n, 'name', 'page-' || n))).*
+      from endpoints e, generate_series(1, 1200) n where e.id = ${id}`.execute(fresh);
+    const told: string[] = [];
+    const table = new RoutingTable((changed) => void told.push(changed));
+    await table.reload(fresh);
+    expect(told.length).toBe(1201);
+    expect([...table.all()].length).toBe(1201);
+    told.length = 0;
+    await table.reload(fresh);
+    expect(told).toEqual([]);
+    const only = async (what: string) => {
+      await table.reload(fresh);
+      expect(told.splice(0), what).toEqual([id]);
+    };
+    await fresh.transaction().execute((tx) => keepWarm(tx, id, 2, new Date(4e12)));
+    await only('a revision');
+    const address = { url: 'http://127.0.0.1:1', host: undefined };
+    await noteAddress(fresh, { endpointId: id, revision: 2, address, problem: '' }, sql<boolean>`true`);
+    await only('an address');
+    await deleteEndpoint(fresh, 'default', 'paged', 'test');
+    await only('the end');
+    expect(table.find('default', 'page-1200')?.id).toBe('ep_page_1200');
+    await fresh.destroy();
   });
 
   it('goes on after a read that failed', async () => {
@@ -298,7 +345,7 @@ describe('keys', () => {
     expect(table.find(key, 0)).toBeUndefined();
     await table.reload(db);
     for (let time = 0; time < 2; time++) {
-      expect(table.find(key, 0)).toEqual({ project: 'default', role: 'predict', actor: 'ci' });
+      expect(table.find(key, 0)).toMatchObject({ project: 'default', role: 'predict', actor: 'ci' });
       expect(table.find(soon.key, 4999)?.role).toBe('admin');
       expect(table.find(soon.key, 5000)).toBeUndefined();
     }

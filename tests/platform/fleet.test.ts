@@ -68,7 +68,6 @@ const endpoint: EndpointRoute = {
   project: 'default',
   name: 'digits',
   access: 'key',
-  stickyHeader: undefined,
   suspended: false,
   generation: 1,
   targets: [{ revision, percent: 100, tag: undefined }],

@@ -84,7 +84,6 @@ export function endpointOf(...revisions: readonly RevisionRoute[]): EndpointRout
     project: 'default',
     name: 'model',
     access: 'key',
-    stickyHeader: undefined,
     suspended: false,
     generation: 1,
     targets: revisions.slice(0, 1).map((revision) => ({ revision, percent: 100, tag: undefined })),

@@ -22,6 +22,8 @@ export interface GatewayProcessOptions {
   readonly core?: number | undefined;
   /** Arguments for node, such as --cpu-prof. */
   readonly nodeArgs?: readonly string[];
+  /** A database that is there already, and its administrator's key; undefined: it gets one of its own. */
+  readonly beside?: { readonly databaseUrl: string; readonly key: string } | undefined;
   /** Where its temporary folder is made. Default: the system's. */
   readonly parentFolder?: string;
 }
@@ -64,8 +66,11 @@ export async function startGatewayProcess(options: GatewayProcessOptions = {}): 
   await chmod(folder, 0o711);
   await mkdir(join(folder, 'blobs'));
   const log = createLog({ level: 'error', format: 'text' });
-  const postgres = await startEmbeddedPostgres({ folder: join(folder, 'postgres'), log });
-  const key = newKey();
+  const { beside } = options;
+  const postgres = beside
+    ? { url: beside.databaseUrl, pid: 0, stop: async () => {} }
+    : await startEmbeddedPostgres({ folder: join(folder, 'postgres'), log });
+  const key = beside?.key ?? newKey();
   const env = {
     SLUICE_DATA_DIR: folder,
     SLUICE_CACHE_DIR: join(folder, 'cache'),

@@ -53,7 +53,6 @@ export function endpointRoute(
     project: 'default',
     name: 'digits',
     access: 'key',
-    stickyHeader: undefined,
     suspended: false,
     generation: 1,
     targets: targets.map(([number, percent, tag]) => ({

@@ -10,7 +10,6 @@ export function endpointWith(percents: readonly number[]): EndpointRoute {
     project: 'default',
     name: 'splits',
     access: 'public',
-    stickyHeader: undefined,
     suspended: false,
     generation: 1,
     targets: [...revisions.values()].map((route, at) => ({

@@ -73,6 +73,7 @@ const POLICY: Fields = {
   newestWins: leaf,
   rollout: ROLLOUT,
 };
+const MATCH: Fields = { exact: leaf, prefix: leaf, regex: leaf };
 const SCALING: Fields = {
   minReplicas: leaf,
   maxReplicas: leaf,
@@ -84,6 +85,17 @@ const SCALING: Fields = {
   queueTimeoutSec: leaf,
   maxQueueDelayMs: leaf,
   threads: leaf,
+};
+
+const ROUTING: Fields = {
+  stickyHeader: leaf,
+  sticky: { by: leaf, name: leaf },
+  rules: {
+    name: leaf,
+    when: { headers: leaf, cookies: leaf, claims: leaf, key: MATCH, project: MATCH },
+    to: { revision: leaf, tag: leaf, targets: { revision: leaf, percent: leaf } },
+  },
+  claimsHeader: leaf,
 };
 
 const RUNTIME: Fields = {
@@ -132,7 +144,7 @@ export const SPEC_FIELDS: Readonly<Record<Kind, Fields>> = {
     model: leaf,
     access: leaf,
     scaling: SCALING,
-    routing: { stickyHeader: leaf },
+    routing: ROUTING,
     policy: POLICY,
     runtime: RUNTIME,
     placement: PLACEMENT,

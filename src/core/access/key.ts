@@ -4,6 +4,8 @@ import { createHash, randomBytes } from 'node:crypto';
 export interface Caller {
   readonly project: string;
   readonly role: 'admin' | 'predict' | 'anonymous';
+  /** Of the key; absent without one. */
+  readonly keyId?: string;
   /** For the record: the key's name. */
   readonly actor: string;
 }

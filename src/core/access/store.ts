@@ -109,7 +109,7 @@ export class KeyTable {
       rows.map((row) => [
         row.hash,
         {
-          caller: { project: row.project, role: row.role, actor: row.name },
+          caller: { project: row.project, role: row.role, keyId: row.id, actor: row.name },
           expiresAtMs: row.expires_at?.getTime() ?? Number.POSITIVE_INFINITY,
         },
       ]),

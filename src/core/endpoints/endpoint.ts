@@ -1,6 +1,7 @@
 /** What an endpoint is made of. The schemas validate the API and the YAML, fill in the defaults, and document both. */
 import { z } from 'zod';
 import { responseCacheSchema } from '../inference/response-cache/settings.js';
+import { choiceFields } from '../inference/routing/settings.js';
 import { payloadLogSchema } from '../payload-log/settings.js';
 import { type PromotionPolicy, policySchema } from '../promotions/policy.js';
 import { NAME } from '../training/spec.js';
@@ -70,16 +71,13 @@ export const SCALING_DEFAULTS: Scaling = scalingSchema.parse({});
 
 export const routingSchema = z
   .object({
-    stickyHeader: z
-      .string()
-      .regex(/^[A-Za-z0-9-]{1,64}$/, 'must be a header name')
-      .transform((name) => name.toLowerCase())
-      .optional()
-      .describe(
-        'Requests with the same value of this header keep their revision while traffic moves (each value changes at most once).',
-      ),
+    ...choiceFields,
   })
-  .strict();
+  .strict()
+  .refine(({ stickyHeader, sticky }) => stickyHeader === undefined || sticky === undefined, {
+    message: 'says the same as stickyHeader: name one of them',
+    path: ['sticky'],
+  });
 
 export const endpointSpecSchema = z
   .object({
@@ -102,7 +100,7 @@ export const endpointSpecSchema = z
 export const trafficTargetSchema = z
   .object({
     revision: z.number().int().min(1),
-    percent: z.number().min(0).max(100).describe('Share of the requests, in percent, to three decimals.'),
+    percent: z.number().min(0).max(100).describe('Share of the requests, in percent; fractions count, such as 0.125.'),
     tag: NAME.optional().describe('Name by which requests can ask for this target.'),
     shadowPercent: z
       .number()

@@ -5,14 +5,14 @@ import { crown } from '../rollouts/moves.js';
 import { rolloutInFlight } from '../rollouts/store.js';
 import type { Db } from '../schema.js';
 import type { EndpointSpec, Scaling, TrafficTarget } from './endpoint.js';
+import { limitReplicas } from './replica-bounds.js';
 import type { RuntimeSettings } from './runtime.js';
 import {
   createEndpoint,
   createEndpointIn,
   createRevision,
+  endpointExists,
   getEndpoint,
-  limitReplicas,
-  listEndpoints,
   lockEndpoint,
   setSuspended,
   setTraffic,
@@ -28,7 +28,7 @@ export async function createServingEndpoint(
   actor: string,
 ): Promise<void> {
   await db.transaction().execute(async (tx) => {
-    const endpointId = await createEndpointIn(tx, project, spec);
+    const endpointId = await createEndpointIn(tx, project, spec, 1);
     const reason = `created with version ${version}`;
     const revision = await createRevision(tx, { endpointId, version, reason });
     await setTraffic(tx, { endpointId, targets: [{ revision, percent: 100 }], actor, reason });
@@ -38,7 +38,7 @@ export async function createServingEndpoint(
 
 /** Creates an endpoint, or changes the settings of the one of this name. */
 export async function putEndpoint(db: Db, project: string, spec: EndpointSpec): Promise<{ created: boolean }> {
-  const exists = (await listEndpoints(db, project)).some((endpoint) => endpoint.name === spec.name);
+  const exists = await endpointExists(db, project, spec.name);
   if (exists) await updateEndpoint(db, project, spec);
   else await createEndpoint(db, project, spec);
   return { created: !exists };

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { AppError } from '../../errors.js';
 import { emit } from '../events/store.js';
 import { newId } from '../id.js';
+import { nameOfRule, revisionsOfRule } from '../inference/routing/settings.js';
 import { getModel, getVersion } from '../models/store.js';
 import type { Db } from '../schema.js';
 import { type EndpointSpec, type Scaling, type TrafficTarget, trafficSchema } from './endpoint.js';
@@ -17,8 +18,9 @@ export async function createEndpoint(db: Db, project: string, spec: EndpointSpec
   return db.transaction().execute((tx) => createEndpointIn(tx, project, spec));
 }
 
-/** The same within the caller's transaction. */
-export async function createEndpointIn(tx: Db, project: string, spec: EndpointSpec): Promise<string> {
+/** The same within the caller's transaction, which makes so many revisions of it at once. */
+export async function createEndpointIn(tx: Db, project: string, spec: EndpointSpec, revisions = 0): Promise<string> {
+  checkRules(spec, revisions);
   await getModel(tx, project, spec.model);
   const id = newId('ep');
   const made = await tx
@@ -67,6 +69,7 @@ export async function updateEndpoint(db: Db, project: string, spec: EndpointSpec
         },
       );
     }
+    checkRules(spec, endpoint.last_revision);
     await tx
       .updateTable('endpoints')
       .set({
@@ -89,6 +92,31 @@ export async function updateEndpoint(db: Db, project: string, spec: EndpointSpec
     });
     await notifyRouting(tx, endpoint.id);
   });
+}
+
+/** Revisions are numbered without gaps and never removed, so that the last one's number says which there are. */
+function checkRules({ name, routing }: EndpointSpec, lastRevision: number): void {
+  for (const [at, rule] of (routing.rules ?? []).entries()) {
+    const missing = revisionsOfRule(rule).find((revision) => revision > lastRevision);
+    if (missing === undefined) continue;
+    const has = lastRevision === 0 ? 'has no revisions yet' : `has revisions 1 to ${lastRevision}`;
+    throw new AppError(
+      'invalid',
+      `routing.rules[${at}]: ${nameOfRule(rule, at)} leads to revision ${missing}, and endpoint "${name}" ${has}`,
+      { details: { field: `routing.rules[${at}].to`, revision: missing } },
+    );
+  }
+}
+
+export async function endpointExists(db: Db, project: string, name: string): Promise<boolean> {
+  const found = await db
+    .selectFrom('endpoints')
+    .select('id')
+    .where('project', '=', project)
+    .where('name', '=', name)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst();
+  return found !== undefined;
 }
 
 export async function listEndpoints(db: Db, project: string) {
@@ -255,7 +283,9 @@ export async function setTraffic(tx: Db, change: TrafficChange): Promise<number>
     }
   }
   const generation = endpoint.generation + 1;
-  const traffic = JSON.stringify(parsed.data);
+  // what is left of a hundred is 0.1, not 0.09999999999999432
+  const targets = parsed.data.map((target) => ({ ...target, percent: Number(target.percent.toFixed(9)) }));
+  const traffic = JSON.stringify(targets);
   await tx.updateTable('endpoints').set({ traffic, generation }).where('id', '=', endpoint.id).execute();
   await tx
     .insertInto('traffic_changes')
@@ -273,7 +303,7 @@ export async function setTraffic(tx: Db, change: TrafficChange): Promise<number>
     project: endpoint.project,
     kind: 'traffic.changed',
     subject: `endpoint/${endpoint.name}`,
-    data: { endpoint: endpoint.name, generation, traffic: parsed.data, actor: change.actor, reason: change.reason },
+    data: { endpoint: endpoint.name, generation, traffic: targets, actor: change.actor, reason: change.reason },
   });
   await notifyRouting(tx, endpoint.id);
   return generation;
@@ -306,33 +336,4 @@ export async function trafficAt(db: Db, endpointId: string, at: Date) {
     .orderBy('generation', 'desc')
     .limit(1)
     .executeTakeFirst();
-}
-
-/** Keeps a revision warm until then (null: no longer), with so many replicas, as many as before by default. Within the caller's transaction. */
-export async function keepWarm(
-  tx: Db,
-  endpointId: string,
-  revision: number,
-  until: Date | null,
-  replicas?: number,
-): Promise<void> {
-  await tx
-    .updateTable('revisions')
-    .set({ warm_until: until, ...(replicas === undefined ? {} : { warm_replicas: replicas }) })
-    .where('endpoint_id', '=', endpointId)
-    .where('number', '=', revision)
-    .execute();
-  await notifyRouting(tx, endpointId);
-}
-
-/** Lets a revision have at most so many replicas, none with 0; null: as its scaling says. Within the caller's transaction. */
-export async function limitReplicas(tx: Db, endpointId: string, revision: number, limit: number | null): Promise<void> {
-  const done = await tx
-    .updateTable('revisions')
-    .set({ replica_limit: limit })
-    .where('endpoint_id', '=', endpointId)
-    .where('number', '=', revision)
-    .where('replica_limit', 'is distinct from', limit)
-    .executeTakeFirst();
-  if (done.numUpdatedRows > 0n) await notifyRouting(tx, endpointId);
 }

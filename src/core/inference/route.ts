@@ -1,4 +1,4 @@
-/** Which revision answers a request: pin, then tag, then sticky hash, then weighted chance. Pure. */
+/** Which revision answers a request: pin, then tag, then rules, then sticky hash, then weighted chance. Pure. */
 
 import { AppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
@@ -9,6 +9,7 @@ import type { Artifact } from '../models/model.js';
 import type { ServerSpec } from '../models/server.js';
 import type { PayloadLogSettings } from '../payload-log/settings.js';
 import type { ResponseCacheSettings } from './response-cache/settings.js';
+import type { Choice } from './routing/choice.js';
 
 /** Where a cluster's revision answers HTTP. */
 export interface RevisionAddress {
@@ -56,12 +57,11 @@ export interface TargetRoute {
 }
 
 /** What routing knows of one endpoint. Immutable: a change replaces the whole object. */
-export interface EndpointRoute {
+export interface EndpointRoute extends Choice {
   readonly id: string;
   readonly project: string;
   readonly name: string;
   readonly access: 'key' | 'public';
-  readonly stickyHeader: string | undefined;
   /** Unloaded by hand: nothing is served until it is loaded again. */
   readonly suspended: boolean;
   /** Absent where nothing is recorded. */
@@ -73,19 +73,28 @@ export interface EndpointRoute {
   readonly revisions: ReadonlyMap<number, RevisionRoute>;
 }
 
+/** The revisions that a request without a pin can be led to: by weights, a tag or a rule. */
+export function revisionsInUse({ targets, rules = [] }: EndpointRoute): Set<number> {
+  const all = [...targets, ...rules.flatMap((rule) => rule.targets)];
+  return new Set(all.map(({ revision }) => revision.number));
+}
+
 /** Replicas that a revision keeps whatever the load: its settings' while it has traffic, and those that it is kept warm with. */
-export function replicaFloor({ targets }: EndpointRoute, revision: RevisionRoute, nowMs: number): number {
-  const served = targets.some(({ revision: { number }, percent }) => number === revision.number && percent > 0);
-  return Math.max(
-    served ? revision.scaling.minReplicas : 0,
-    revision.warmUntilMs > nowMs ? (revision.warmReplicas ?? 1) : 0,
-  );
+export function replicaFloor(endpoint: EndpointRoute, revision: RevisionRoute, nowMs: number): number {
+  const { targets, rules = [] } = endpoint;
+  const isIt = ({ revision: { number } }: TargetRoute) => number === revision.number;
+  const served =
+    targets.some((target) => isIt(target) && target.percent > 0) || rules.some((rule) => rule.targets.some(isIt));
+  const warm = revision.warmUntilMs > nowMs ? (revision.warmReplicas ?? 1) : 0;
+  return Math.max(served ? revision.scaling.minReplicas : 0, warm);
 }
 
 export interface RouteRequest {
   /** A revision number from the path or the header. */
   readonly pin?: string | undefined;
   readonly tag?: string | undefined;
+  /** Where a rule led, in place of the endpoint's own targets. */
+  readonly targets?: readonly TargetRoute[] | undefined;
   readonly stickyKey?: string | undefined;
   /** Uniform in [0, 1). */
   readonly random: number;
@@ -112,15 +121,16 @@ export function chooseRevision(endpoint: EndpointRoute, request: RouteRequest): 
       });
     return tagged.revision;
   }
-  const only = endpoint.targets[0];
+  const targets = request.targets ?? endpoint.targets;
+  const only = targets[0];
   if (!only)
     throw new AppError('not_ready', `endpoint "${endpoint.name}" has no revision with traffic yet`, {
       retryAfterSec: 1,
     });
-  if (endpoint.targets.length === 1) return only.revision;
+  if (targets.length === 1) return only.revision;
   return request.stickyKey === undefined
-    ? byChance(endpoint.targets, request.random)
-    : byStickyHash(endpoint.id, endpoint.targets, request.stickyKey);
+    ? byChance(targets, request.random)
+    : byStickyHash(endpoint.id, targets, request.stickyKey);
 }
 
 function byChance(targets: readonly TargetRoute[], random: number): RevisionRoute {

@@ -2,24 +2,38 @@
  * What the gateways route by: one immutable EndpointRoute per endpoint, read from Postgres when it changes. A request
  * reads the table with two look-ups and never waits for the database, unless it would be refused.
  */
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { SCALING_DEFAULTS } from '../endpoints/endpoint.js';
 import { DEFAULT_PLACEMENT } from '../endpoints/placement.js';
 import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
 import { DEFAULT_RESPONSE_CACHE } from './response-cache/settings.js';
 import type { EndpointRoute, RevisionRoute, TargetRoute } from './route.js';
+import { compileChoice } from './routing/choice.js';
 
 /** A name is looked up anew at most this often, however many ask for what is not there. */
 const LOOK_AGAIN_MS = 100;
 /** Names remembered for that. */
 const LOOKS_KEPT = 1000;
 
+/** Endpoints that a full read compares at once; changes that are heard of meanwhile are read in between. */
+const PAGE = 500;
+
+/** The state of an endpoint's rows: equal marks mean that nothing changed. */
+type Mark = string;
+
+interface Kept {
+  readonly route: EndpointRoute;
+  readonly mark: Mark;
+}
+
 export class RoutingTable {
   private readonly looks = new Map<string, { readonly at: number; readonly done: Promise<void> }>();
   private readonly byName = new Map<string, EndpointRoute>();
-  private readonly byId = new Map<string, EndpointRoute>();
+  private readonly byId = new Map<string, Kept>();
   private reading: Promise<void> = Promise.resolve();
+  /** The read that has not begun: whoever wants an endpoint read joins it. */
+  private next: { readonly ids: Set<string>; readonly done: Promise<void> } | undefined;
 
   /** Whether the whole table was read at least once: before, an unknown name proves nothing. */
   loaded = false;
@@ -34,30 +48,50 @@ export class RoutingTable {
   /** A revision by its key. */
   revision(key: string): RevisionRoute | undefined {
     const [id = '', number = ''] = key.split('/');
-    return this.byId.get(id)?.revisions.get(Number(number));
+    return this.byId.get(id)?.route.revisions.get(Number(number));
   }
 
-  all(): IterableIterator<EndpointRoute> {
-    return this.byId.values();
+  *all(): IterableIterator<EndpointRoute> {
+    for (const { route } of this.byId.values()) yield route;
   }
 
-  /** Reads every endpoint; what is gone from the database goes from the table. */
-  reload(db: Db): Promise<void> {
-    return this.inTurn(async () => {
-      const routes = await readRoutes(db);
-      const keep = new Set(routes.map((route) => route.id));
-      for (const id of [...this.byId.keys()]) if (!keep.has(id)) this.put(id, undefined);
-      for (const route of routes) this.put(route.id, route);
-      this.loaded = true;
-    });
+  /**
+   * Compares every endpoint with the database, a page at a time, and reads those that differ; what is gone from the
+   * database goes from the table.
+   */
+  async reload(db: Db): Promise<void> {
+    // one that is made meanwhile is heard of, and may stand before the page that is read
+    const gone = new Set(this.byId.keys());
+    for (let after: string | undefined = ''; after !== undefined; ) {
+      const from: string = after;
+      after = await this.inTurn(async () => {
+        const marks = await readMarks(db, from);
+        for (const { id } of marks) gone.delete(id);
+        const changed = marks.filter(({ id, mark }) => this.byId.get(id)?.mark !== mark);
+        if (changed.length > 0)
+          await this.read(
+            db,
+            changed.map(({ id }) => id),
+          );
+        return marks.length < PAGE ? undefined : marks.at(-1)?.id;
+      });
+    }
+    for (const id of gone) this.put(id, undefined);
+    this.loaded = true;
   }
 
-  /** Reads one endpoint again. */
+  /** Reads one endpoint again. What is asked while a read is under way is read after it, all at once. */
   refresh(db: Db, endpointId: string): Promise<void> {
-    return this.inTurn(async () => {
-      const [route] = await readRoutes(db, { id: endpointId });
-      this.put(endpointId, route);
-    });
+    if (!this.next) {
+      const ids = new Set<string>();
+      const done = this.inTurn(() => {
+        this.next = undefined;
+        return this.read(db, [...ids]);
+      });
+      this.next = { ids, done };
+    }
+    this.next.ids.add(endpointId);
+    return this.next.done;
   }
 
   /**
@@ -70,63 +104,94 @@ export class RoutingTable {
     if (last && nowMs - last.at < LOOK_AGAIN_MS) return last.done;
     if (this.looks.size >= LOOKS_KEPT) this.looks.clear();
     const done = this.inTurn(async () => {
-      const [route] = await readRoutes(db, { project, name });
-      if (route) this.put(route.id, route);
+      for (const kept of await readRoutes(db, { project, name })) this.put(kept.route.id, kept);
     });
     this.looks.set(key, { at: nowMs, done });
     return done;
   }
 
+  private async read(db: Db, ids: readonly string[]): Promise<void> {
+    const found = new Map((await readRoutes(db, { ids })).map((kept) => [kept.route.id, kept]));
+    for (const id of ids) this.put(id, found.get(id));
+  }
+
   /** One read after the other, so that an older one can never overwrite a newer one. */
-  private inTurn(read: () => Promise<void>): Promise<void> {
+  private inTurn<T>(read: () => Promise<T>): Promise<T> {
     const turn = this.reading.then(read);
-    this.reading = turn.catch(() => {});
+    this.reading = turn.then(
+      () => {},
+      () => {},
+    );
     return turn;
   }
 
-  private put(id: string, route: EndpointRoute | undefined): void {
-    const before = this.byId.get(id);
+  private put(id: string, kept: Kept | undefined): void {
+    const before = this.byId.get(id)?.route;
     // a name may have passed to a newer endpoint meanwhile; that one keeps it
     if (before && this.find(before.project, before.name)?.id === id)
       this.byName.delete(`${before.project}/${before.name}`);
-    if (route) {
-      this.byId.set(id, route);
+    if (kept) {
+      const { route } = kept;
+      this.byId.set(id, kept);
       this.byName.set(`${route.project}/${route.name}`, route);
     } else this.byId.delete(id);
-    if (route || before) this.onChange(id, route);
+    if (kept || before) this.onChange(id, kept?.route);
   }
 }
 
-type Which = { readonly id: string } | { readonly project: string; readonly name: string };
+/**
+ * Which version of its rows each endpoint has, from an id on: Postgres names, in xmin, the transaction that wrote a row.
+ * A model version is never changed.
+ */
+async function readMarks(db: Db, after: string): Promise<readonly { readonly id: string; readonly mark: Mark }[]> {
+  return db
+    .selectFrom('endpoints as e')
+    .select(['e.id', markOf])
+    .where('e.deleted_at', 'is', null)
+    .where('e.id', '>', after)
+    .orderBy('e.id')
+    .limit(PAGE)
+    .execute();
+}
 
-/** The routes of one endpoint, or of all. */
-async function readRoutes(db: Db, which?: Which): Promise<EndpointRoute[]> {
+/** For a query of endpoints as `e`. */
+const markOf = sql<Mark>`e.xmin::text || coalesce((
+  select string_agg(' ' || r.xmin::text || coalesce('/' || a.xmin::text, ''), '' order by r.number)
+  from revisions r
+  left join revision_addresses a on a.endpoint_id = r.endpoint_id and a.revision = r.number
+  where r.endpoint_id = e.id
+), '')`.as('mark');
+
+type Which = { readonly ids: readonly string[] } | { readonly project: string; readonly name: string };
+
+/** The routes of endpoints, each with the mark of what it was made from. */
+async function readRoutes(db: Db, which: Which): Promise<Kept[]> {
   // one snapshot of all tables: traffic never names a revision that was not read
   return db
     .transaction()
     .setIsolationLevel('repeatable read')
     .execute(async (tx) => {
-      const endpoints = await tx
-        .selectFrom('endpoints')
-        .selectAll()
-        .where('deleted_at', 'is', null)
-        .$if(which !== undefined, (query) =>
-          which && 'id' in which
-            ? query.where('id', '=', which.id)
-            : query.where('project', '=', which?.project ?? '').where('name', '=', which?.name ?? ''),
-        )
-        .execute();
+      const query = tx.selectFrom('endpoints as e').selectAll('e').select(markOf).where('e.deleted_at', 'is', null);
+      const endpoints = await ('ids' in which
+        ? query.where('e.id', '=', sql<string>`any(${which.ids})`)
+        : query.where('e.project', '=', which.project).where('e.name', '=', which.name)
+      ).execute();
       if (endpoints.length === 0) return [];
-      const only = which === undefined ? undefined : endpoints.map((endpoint) => endpoint.id);
-      const revisions = await readRevisions(tx, only);
-      return endpoints.map((endpoint) => routeOf(endpoint, revisions.get(endpoint.id) ?? []));
+      const revisions = await readRevisions(
+        tx,
+        endpoints.map((endpoint) => endpoint.id),
+      );
+      return endpoints.map(({ mark, ...endpoint }) => ({
+        mark,
+        route: routeOf(endpoint, revisions.get(endpoint.id) ?? []),
+      }));
     });
 }
 
 type Endpoint = Selectable<Schema['endpoints']>;
 type RevisionRow = Awaited<ReturnType<typeof revisionQuery>>[number];
 
-function revisionQuery(db: Db, endpointIds: readonly string[] | undefined) {
+function revisionQuery(db: Db, endpointIds: readonly string[]) {
   return db
     .selectFrom('revisions as r')
     .innerJoin('endpoints as e', 'e.id', 'r.endpoint_id')
@@ -157,12 +222,11 @@ function revisionQuery(db: Db, endpointIds: readonly string[] | undefined) {
       'a.host',
       'a.problem',
     ])
-    .where('e.deleted_at', 'is', null)
-    .$if(endpointIds !== undefined, (query) => query.where('e.id', 'in', endpointIds ?? []))
+    .where('e.id', '=', sql<string>`any(${endpointIds})`)
     .execute();
 }
 
-async function readRevisions(db: Db, endpointIds: readonly string[] | undefined): Promise<Map<string, RevisionRow[]>> {
+async function readRevisions(db: Db, endpointIds: readonly string[]): Promise<Map<string, RevisionRow[]>> {
   const byEndpoint = new Map<string, RevisionRow[]>();
   for (const row of await revisionQuery(db, endpointIds)) {
     const known = byEndpoint.get(row.endpoint_id);
@@ -208,12 +272,12 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
     project: endpoint.project,
     name: endpoint.name,
     access: endpoint.access,
-    stickyHeader: endpoint.routing.stickyHeader,
     suspended: endpoint.suspended,
     payloadLog: endpoint.payload_log ?? undefined,
     responseCache: responseCache.enabled ? responseCache : undefined,
     generation: endpoint.generation,
     targets,
     revisions,
+    ...compileChoice(endpoint.routing, { project: endpoint.project, targets, revisions }),
   };
 }

@@ -1,6 +1,7 @@
 /** A person's hand on rollouts: those in flight, those that ended, and the way back. */
 import { AppError } from '../../errors.js';
-import { getEndpoint, limitReplicas, lockEndpoint, setTraffic, trafficHistory } from '../endpoints/store.js';
+import { limitReplicas } from '../endpoints/replica-bounds.js';
+import { getEndpoint, lockEndpoint, setTraffic, trafficHistory } from '../endpoints/store.js';
 import type { Db } from '../schema.js';
 import { crown, endRollout, setRolloutState, startRollout } from './moves.js';
 import { type RolloutPlan, rolloutPlanSchema } from './plan.js';

@@ -3,7 +3,8 @@
  * dies in the middle leaves nothing of it behind, and two never move one at once.
  */
 import type { TrafficTarget } from '../endpoints/endpoint.js';
-import { keepWarm, limitReplicas, setTraffic } from '../endpoints/store.js';
+import { keepWarm, limitReplicas } from '../endpoints/replica-bounds.js';
+import { setTraffic } from '../endpoints/store.js';
 import { emit } from '../events/store.js';
 import { newId } from '../id.js';
 import { CHAMPION } from '../models/champion.js';

@@ -2,15 +2,17 @@
 import { ANONYMOUS, type Caller } from '../../core/access/key.js';
 import type { EndpointRoute } from '../../core/inference/route.js';
 import { AppError } from '../../errors.js';
-import { authenticate, type KeyHeaders } from '../auth.js';
+import { authenticate, type KeyHeaders, presentsTokenAlone } from '../auth.js';
 import type { Services } from '../services.js';
 
 /** The caller that a request's headers name; nobody in particular without a key. Throws `unauthenticated` for a bad one. */
 export function callerOf(services: Services, headers: KeyHeaders): Caller {
   if (headers.authorization === undefined && headers.apiKey === undefined) return ANONYMOUS;
   const caller = authenticate(headers, services.keys, services.clock.now());
-  if (!caller) throw new AppError('unauthenticated', 'this key is not known, has expired or was revoked');
-  return caller;
+  if (caller) return caller;
+  // nobody in particular: a public endpoint may route by such a token, and it opens no other one
+  if (presentsTokenAlone(headers)) return ANONYMOUS;
+  throw new AppError('unauthenticated', 'this key is not known, has expired or was revoked');
 }
 
 /** The endpoint of this name, when the caller may use it and it can answer. */

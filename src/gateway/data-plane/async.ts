@@ -111,6 +111,7 @@ const KEPT = [
   'accept',
   'cache-control',
   'sluice-tag',
+  'knative-serving-tag',
   'sluice-revision',
   'sluice-timeout-ms',
   'sluice-idempotent',
@@ -119,8 +120,8 @@ const KEPT = [
 /** Headers that are a secret, and are not kept whatever they are used for. */
 const SECRETS = new Set(['authorization', 'x-api-key', 'cookie']);
 
-function storedRequest(exchange: HttpExchange, { stickyHeader }: EndpointRoute): StoredRequest {
-  const names = stickyHeader === undefined ? KEPT : [...KEPT, stickyHeader];
+function storedRequest(exchange: HttpExchange, { choiceHeaders }: EndpointRoute): StoredRequest {
+  const names = choiceHeaders === undefined ? KEPT : [...KEPT, ...choiceHeaders];
   const headers: Record<string, string> = {};
   for (const name of names) {
     if (SECRETS.has(name)) continue;

@@ -1,5 +1,8 @@
+import type { Caller } from '../../core/access/key.js';
 import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
 import { chooseRevision } from '../../core/inference/route.js';
+import { targetsByRule } from '../../core/inference/routing/choice.js';
+import type { HeaderSource } from '../../core/inference/routing/header-source.js';
 import { asAppError } from '../../errors.js';
 import type { Services } from '../services.js';
 import { callerOf, endpointFor, lookAgain } from './access.js';
@@ -15,10 +18,7 @@ export function createPlane(services: Services): Plane {
   return { services, meterOf: createMeters(services) };
 }
 
-/** Where to look a request's headers up, by their lower-case names; gRPC's metadata is the same thing. */
-export interface HeaderSource {
-  header(name: string): string | undefined;
-}
+export type { HeaderSource };
 
 /** What a request names: an endpoint, and perhaps a revision of it by number or by tag. */
 export interface Named {
@@ -43,20 +43,22 @@ export function route(plane: Plane, source: HeaderSource, named: Named): Destina
     const authorization = source.header('authorization');
     const caller = callerOf(services, { authorization, apiKey: source.header('x-api-key') });
     const endpoint = endpointFor(services, caller, named.name);
-    if (endpoint) return choose(endpoint, source, named);
+    if (endpoint) return choose(endpoint, source, named, caller);
     return lookAgain(services, caller, named.name)
-      .then((found) => choose(found, source, named))
+      .then((found) => choose(found, source, named, caller))
       .catch((error) => refuse(services, error));
   } catch (error) {
     return refuse(services, error);
   }
 }
 
-function choose(endpoint: EndpointRoute, source: HeaderSource, named: Named): Destination {
+function choose(endpoint: EndpointRoute, source: HeaderSource, named: Named, caller: Caller): Destination {
+  const { rules, sticky } = endpoint;
   const revision = chooseRevision(endpoint, {
     pin: named.version ?? source.header('sluice-revision'),
-    tag: named.tag ?? source.header('sluice-tag'),
-    stickyKey: endpoint.stickyHeader === undefined ? undefined : source.header(endpoint.stickyHeader),
+    tag: named.tag ?? source.header('sluice-tag') ?? source.header('knative-serving-tag'),
+    targets: rules === undefined ? undefined : targetsByRule(rules, source, caller),
+    stickyKey: sticky === undefined ? undefined : sticky(source, caller),
     random: Math.random(),
   });
   return { endpoint, revision };

@@ -40,9 +40,13 @@ export class RequestHead {
     return head;
   }
 
-  /** The value of a field by its name in lower case: the first, if it came more than once. */
+  /** The value of a field by its name in lower case: the first, if it came more than once; of cookies all (RFC 9113, 8.2.3). */
   get(name: string): string | undefined {
     const { fields } = this;
+    if (name === 'cookie') {
+      const cookies = fields.filter((field) => field.name === name);
+      return cookies.length === 0 ? undefined : cookies.map(({ value }) => value).join('; ');
+    }
     for (let at = 0; at < fields.length; at++) {
       const field = fields[at] as HeaderField;
       if (field.name === name) return field.value;

@@ -16,16 +16,17 @@ export interface ClusterFleetOptions {
 
 export class ClusterFleet implements Fleet {
   private readonly revisions = new Map<string, ClusterRevision>();
+  /** Keys by endpoint: a change looks at its own alone, however many there are. */
+  private readonly keys = new Map<string, Set<string>>();
   private closed = false;
 
   constructor(private readonly options: ClusterFleetOptions) {}
 
   sync(endpoint: EndpointRoute): void {
-    for (const [key, known] of this.revisions) {
-      if (known.route.endpointId !== endpoint.id) continue;
+    for (const known of this.ofEndpoint(endpoint.id)) {
       const route = endpoint.revisions.get(known.route.number);
       if (route) known.take(route);
-      else this.remove(key, known);
+      else this.remove(known);
     }
     if (this.closed) return;
     // a connection is made when there is a request; what is known of a revision is told without one
@@ -33,7 +34,7 @@ export class ClusterFleet implements Fleet {
   }
 
   forget(endpointId: string): void {
-    for (const [key, known] of this.revisions) if (known.route.endpointId === endpointId) this.remove(key, known);
+    for (const known of this.ofEndpoint(endpointId)) this.remove(known);
   }
 
   lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting {
@@ -64,12 +65,22 @@ export class ClusterFleet implements Fleet {
     if (!known) {
       known = new ClusterRevision({ ...this.options, route });
       this.revisions.set(route.key, known);
+      const keys = this.keys.get(route.endpointId);
+      if (keys) keys.add(route.key);
+      else this.keys.set(route.endpointId, new Set([route.key]));
     }
     return known;
   }
 
-  private remove(key: string, known: ClusterRevision): void {
+  private ofEndpoint(id: string): ClusterRevision[] {
+    return [...(this.keys.get(id) ?? [])].flatMap((key) => this.revisions.get(key) ?? []);
+  }
+
+  private remove(known: ClusterRevision): void {
+    const { key, endpointId } = known.route;
     this.revisions.delete(key);
+    const keys = this.keys.get(endpointId);
+    if (keys?.delete(key) && keys.size === 0) this.keys.delete(endpointId);
     void known.close();
   }
 }

@@ -27,7 +27,8 @@ const SAMPLE_MS = 1000;
 
 export class ProcessFleet implements Fleet {
   private readonly revisions = new Map<string, ManagedRevision>();
-  private readonly floors = new Map<string, (nowMs: number) => number>();
+  /** By id; a change looks at its own alone, however many there are. */
+  private readonly endpoints = new Map<string, EndpointRoute>();
   private readonly stopped = new AbortController();
   private readonly loop: Promise<void>;
 
@@ -36,24 +37,21 @@ export class ProcessFleet implements Fleet {
   }
 
   sync(endpoint: EndpointRoute): void {
-    for (const [key, managed] of this.revisions) {
-      if (managed.route.endpointId === endpoint.id && !endpoint.revisions.has(managed.route.number))
-        this.remove(key, managed);
-    }
+    for (const { key, number } of this.endpoints.get(endpoint.id)?.revisions.values() ?? [])
+      if (!endpoint.revisions.has(number)) this.remove(key);
+    this.endpoints.set(endpoint.id, endpoint);
     for (const route of endpoint.revisions.values()) {
-      const floor = (nowMs: number) => replicaFloor(endpoint, route, nowMs);
-      this.floors.set(route.key, floor);
       const managed = this.revisions.get(route.key);
       if (managed) managed.route = route;
-      const least = floor(this.options.clock.now());
+      const least = this.floorOf(route);
       // those that have to make room do so now
       if (least > 0 || (managed && route.replicaLimit !== undefined)) this.managed(route).adjust(least);
     }
   }
 
   forget(endpointId: string): void {
-    for (const [key, managed] of this.revisions) if (managed.route.endpointId === endpointId) this.remove(key, managed);
-    for (const key of this.floors.keys()) if (key.startsWith(`${endpointId}/`)) this.floors.delete(key);
+    for (const { key } of this.endpoints.get(endpointId)?.revisions.values() ?? []) this.remove(key);
+    this.endpoints.delete(endpointId);
   }
 
   lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting {
@@ -104,10 +102,15 @@ export class ProcessFleet implements Fleet {
     return managed;
   }
 
-  private remove(key: string, managed: ManagedRevision): void {
+  private remove(key: string): void {
+    const managed = this.revisions.get(key);
     this.revisions.delete(key);
-    this.floors.delete(key);
-    void managed.close();
+    void managed?.close();
+  }
+
+  private floorOf(route: RevisionRoute): number {
+    const endpoint = this.endpoints.get(route.endpointId);
+    return endpoint ? replicaFloor(endpoint, route, this.options.clock.now()) : 0;
   }
 
   private async run(): Promise<void> {
@@ -118,7 +121,7 @@ export class ProcessFleet implements Fleet {
       for (const [key, managed] of this.revisions) {
         managed.sample();
         if (second % DECISION_INTERVAL_SEC !== 0) continue;
-        managed.adjust(this.floors.get(key)?.(clock.now()) ?? 0);
+        managed.adjust(this.floorOf(managed.route));
         if (managed.idle) this.revisions.delete(key);
       }
     }

@@ -1,5 +1,5 @@
 /** What is to be done so that an endpoint is on Knative as it is in Sluice. Pure: what is there goes in, steps come out. */
-import { type EndpointRoute, type RevisionRoute, replicaFloor } from '../../core/inference/route.js';
+import { type EndpointRoute, type RevisionRoute, replicaFloor, revisionsInUse } from '../../core/inference/route.js';
 import { conditionOf } from '../kubernetes/objects.js';
 import { endpointLabels, LABEL_ENDPOINT_ID, LABEL_REVISION, revisionOf, serviceOf } from './names.js';
 import {
@@ -39,11 +39,11 @@ export function numberOf({ metadata: { labels } }: KnativeRevision): number {
   return Number(labels?.[LABEL_REVISION] ?? Number.NaN);
 }
 
-/** Revisions that stay on the cluster: with traffic or a tag, kept warm, or among the newest. */
+/** Revisions that stay on the cluster: with traffic, a tag or a rule, kept warm, or among the newest. */
 export function keptRevisions(endpoint: EndpointRoute, keep: number, nowMs: number): RevisionRoute[] {
   const ours = [...endpoint.revisions.values()].filter(onKnative).sort((a, b) => b.number - a.number);
-  const targets = new Set(endpoint.targets.map(({ revision }) => revision.number));
-  return ours.filter((one, at) => at < keep || targets.has(one.number) || one.warmUntilMs > nowMs);
+  const inUse = revisionsInUse(endpoint);
+  return ours.filter((one, at) => at < keep || inUse.has(one.number) || one.warmUntilMs > nowMs);
 }
 
 /** `refused`: revisions that the API server would not take a moment ago. */

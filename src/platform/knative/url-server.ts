@@ -1,6 +1,6 @@
 /** A revision whose server runs somewhere already: nothing is made for it, but somebody must say whether it answers. */
 import { request } from 'undici';
-import { type EndpointRoute, type RevisionRoute, replicaFloor } from '../../core/inference/route.js';
+import { type EndpointRoute, type RevisionRoute, replicaFloor, revisionsInUse } from '../../core/inference/route.js';
 import { messageOf } from '../../errors.js';
 import type { RevisionReport } from './report.js';
 
@@ -12,7 +12,7 @@ export async function reportOfUrl(
   nowMs: number,
 ): Promise<RevisionReport> {
   const { url = '', readyPath = '/' } = route.server ?? {};
-  const served = endpoint.targets.some(({ revision }) => revision.number === route.number);
+  const served = revisionsInUse(endpoint).has(route.number);
   // who serves nobody is left in peace
   const problem = served || replicaFloor(endpoint, route, nowMs) > 0 ? await problemAt(url, readyPath) : undefined;
   return {
