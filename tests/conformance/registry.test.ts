@@ -3,13 +3,13 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { createKey, ensureAdminKey, KeyTable, listKeys, revokeKey } from '../../src/core/access/store.js';
 import { noteAddress } from '../../src/core/endpoints/address-store.js';
 import { endpointSpecSchema } from '../../src/core/endpoints/endpoint.js';
+import { keepWarm } from '../../src/core/endpoints/replica-bounds.js';
 import { changeTraffic } from '../../src/core/endpoints/serve.js';
 import {
   createEndpoint,
   createRevision,
   deleteEndpoint,
   getEndpoint,
-  keepWarm,
   listRevisions,
   setTraffic,
   trafficAt,
