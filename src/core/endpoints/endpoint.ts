@@ -1,6 +1,7 @@
 /** What an endpoint is made of. The schemas validate the API and the YAML, fill in the defaults, and document both. */
 import { z } from 'zod';
 import { responseCacheSchema } from '../inference/response-cache/settings.js';
+import { shadowSchema } from '../inference/shadow/settings.js';
 import { payloadLogSchema } from '../payload-log/settings.js';
 import { gateSchema } from '../promotions/gate.js';
 import { rolloutPlanSchema } from '../rollouts/rollout.js';
@@ -79,6 +80,9 @@ export const routingSchema = z
       .describe(
         'Requests with the same value of this header keep their revision while traffic moves (each value changes at most once).',
       ),
+    shadow: shadowSchema
+      .optional()
+      .describe('How answers of shadows are compared, and how much copies may take; its defaults when absent.'),
   })
   .strict();
 
@@ -117,6 +121,14 @@ export const trafficTargetSchema = z
     revision: z.number().int().min(1),
     percent: z.number().min(0).max(100).describe('Share of the requests, in percent, to three decimals.'),
     tag: NAME.optional().describe('Name by which requests can ask for this target.'),
+    shadowPercent: z
+      .number()
+      .min(0)
+      .max(100)
+      .optional()
+      .describe(
+        "Copies of so many percent of the endpoint's requests go to this revision; its answers to them are compared and thrown away.",
+      ),
   })
   .strict();
 

@@ -9,6 +9,7 @@ import type { Artifact } from '../models/model.js';
 import type { ServerSpec } from '../models/server.js';
 import type { PayloadLogSettings } from '../payload-log/settings.js';
 import type { ResponseCacheSettings } from './response-cache/settings.js';
+import type { ShadowSettings } from './shadow/settings.js';
 
 /** Where a cluster's revision answers HTTP. */
 export interface RevisionAddress {
@@ -49,6 +50,14 @@ export interface TargetRoute {
   readonly revision: RevisionRoute;
   readonly percent: number;
   readonly tag: string | undefined;
+  /** Copies of so many percent of the endpoint's requests go to it. */
+  readonly shadowPercent?: number | undefined;
+}
+
+/** Where copies of an endpoint's requests go, and how their answers are compared. */
+export interface ShadowRoute {
+  readonly settings: ShadowSettings;
+  readonly targets: readonly { readonly revision: RevisionRoute; readonly shadowPercent: number }[];
 }
 
 /** What routing knows of one endpoint. Immutable: a change replaces the whole object. */
@@ -64,14 +73,22 @@ export interface EndpointRoute {
   readonly payloadLog?: PayloadLogSettings | undefined;
   /** Absent where it is off. */
   readonly responseCache?: ResponseCacheSettings | undefined;
+  /** Absent where no request is copied. */
+  readonly shadow?: ShadowRoute | undefined;
   readonly generation: number;
   readonly targets: readonly TargetRoute[];
   readonly revisions: ReadonlyMap<number, RevisionRoute>;
 }
 
-/** Replicas that a revision keeps whatever the load: its settings' while it has traffic, one while it is kept warm. */
+/**
+ * Replicas that a revision keeps whatever the load: its settings' while it has traffic or copies of it, one while it is
+ * kept warm.
+ */
 export function replicaFloor({ targets }: EndpointRoute, revision: RevisionRoute, nowMs: number): number {
-  const served = targets.some(({ revision: { number }, percent }) => number === revision.number && percent > 0);
+  const served = targets.some(
+    ({ revision: { number }, percent, shadowPercent = 0 }) =>
+      number === revision.number && (percent > 0 || shadowPercent > 0),
+  );
   return Math.max(served ? revision.scaling.minReplicas : 0, revision.warmUntilMs > nowMs ? 1 : 0);
 }
 
