@@ -31,6 +31,8 @@ export interface Named {
 export interface Destination {
   readonly endpoint: EndpointRoute;
   readonly revision: RevisionRoute;
+  /** Whether the request named the revision, by its number or a tag. */
+  readonly pinned: boolean;
 }
 
 /**
@@ -53,13 +55,15 @@ export function route(plane: Plane, source: HeaderSource, named: Named): Destina
 }
 
 function choose(endpoint: EndpointRoute, source: HeaderSource, named: Named): Destination {
+  const pin = named.version ?? source.header('sluice-revision');
+  const tag = named.tag ?? source.header('sluice-tag');
   const revision = chooseRevision(endpoint, {
-    pin: named.version ?? source.header('sluice-revision'),
-    tag: named.tag ?? source.header('sluice-tag'),
+    pin,
+    tag,
     stickyKey: endpoint.stickyHeader === undefined ? undefined : source.header(endpoint.stickyHeader),
     random: Math.random(),
   });
-  return { endpoint, revision };
+  return { endpoint, revision, pinned: pin !== undefined || tag !== undefined };
 }
 
 function refuse({ metrics }: Services, error: unknown): never {

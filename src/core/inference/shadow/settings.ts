@@ -22,7 +22,9 @@ export const shadowSchema = z
     outputs: z
       .record(z.string().min(1).max(256), outputSchema)
       .default({})
-      .describe('Outputs, by name, that are compared otherwise. Integers are compared exactly where nothing is said here.'),
+      .describe(
+        'Outputs, by name, that are compared otherwise. Integers are compared exactly where nothing is said here.',
+      ),
     maxInFlight: z
       .number()
       .int()
