@@ -41,6 +41,36 @@ export interface TrafficTarget {
   readonly revision: number;
   readonly percent: number;
   readonly tag?: string;
+  readonly shadowPercent?: number;
+}
+
+export interface ShadowExample {
+  readonly at: string;
+  readonly requestId: string;
+  readonly realRevision: number;
+  readonly output: string;
+  readonly what: string;
+  readonly index?: number;
+  readonly real: string;
+  readonly shadow: string;
+}
+
+export interface ShadowRevision {
+  readonly revision: number;
+  readonly shadowPercent: number;
+  readonly copies: number;
+  readonly compared: number;
+  readonly disagreed: number;
+  readonly failed: number;
+  readonly dropped: number;
+  readonly largestDifference: number;
+  readonly lastFailure: string | null;
+  readonly examples: readonly ShadowExample[];
+}
+
+export interface Shadow {
+  readonly since: string | null;
+  readonly shadows: readonly ShadowRevision[];
 }
 
 export interface TrafficChange {
@@ -248,7 +278,10 @@ export async function orMissing<T>(call: Promise<T>): Promise<T | undefined> {
 export function trafficText(targets: readonly TrafficTarget[]): string {
   return [...targets]
     .sort((a, b) => b.percent - a.percent)
-    .map(({ revision, percent, tag }) => `${revision}=${percent} %${tag ? ` (${tag})` : ''}`)
+    .map(
+      ({ revision, percent, tag, shadowPercent }) =>
+        `${revision}=${percent} %${tag ? ` (${tag})` : ''}${shadowPercent ? ` and copies of ${shadowPercent} %` : ''}`,
+    )
     .join(', ');
 }
 
