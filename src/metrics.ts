@@ -2,6 +2,7 @@
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { CellCounter, CellHistogram } from './metric-cells.js';
 import { type CacheReading, createResponseCacheMetrics, type ResponseCacheMetrics } from './response-cache-metrics.js';
+import { createShadowMetrics, type ShadowMetrics } from './shadow-metrics.js';
 
 /** Seconds. From a tenth of a millisecond, where small models answer, to the time limit of large ones. */
 const LATENCY_BUCKETS = [
@@ -10,6 +11,7 @@ const LATENCY_BUCKETS = [
 
 export interface GatewayMetrics {
   readonly responseCache: ResponseCacheMetrics;
+  readonly shadow: ShadowMetrics;
   /** All of them in the Prometheus text format. */
   print(): Promise<PrintedMetrics>;
   /** The same in data, which several processes can be added up from. */
@@ -64,6 +66,7 @@ export function createGatewayMetrics(read: MetricReaders): GatewayMetrics {
   const of = ['endpoint', 'revision'] as const;
   return {
     responseCache: createResponseCacheMetrics(registry, read.responseCaches),
+    shadow: createShadowMetrics(registry, LATENCY_BUCKETS),
     print: () => printed(registry),
     json: () => registry.getMetricsAsJSON(),
     predictions: new CellCounter({

@@ -5,9 +5,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Job, Promotion, Rollout } from '../../src/cli/api-types.js';
+import type { Job } from '../../src/cli/api-types.js';
 import type { SluiceClient } from '../../src/cli/client.js';
 import { packCode } from '../../src/cli/pack/archive.js';
+import type { Promotion, Rollout } from '../../src/cli/rollout-types.js';
 import { type DigitRows, startTraffic, type TrafficReport } from './traffic.js';
 
 export interface StoryOptions {

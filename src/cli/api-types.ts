@@ -41,6 +41,36 @@ export interface TrafficTarget {
   readonly revision: number;
   readonly percent: number;
   readonly tag?: string;
+  readonly shadowPercent?: number;
+}
+
+export interface ShadowExample {
+  readonly at: string;
+  readonly requestId: string;
+  readonly realRevision: number;
+  readonly output: string;
+  readonly what: string;
+  readonly index?: number;
+  readonly real: string;
+  readonly shadow: string;
+}
+
+export interface ShadowRevision {
+  readonly revision: number;
+  readonly shadowPercent: number;
+  readonly copies: number;
+  readonly compared: number;
+  readonly disagreed: number;
+  readonly failed: number;
+  readonly dropped: number;
+  readonly largestDifference: number;
+  readonly lastFailure: string | null;
+  readonly examples: readonly ShadowExample[];
+}
+
+export interface Shadow {
+  readonly since: string | null;
+  readonly shadows: readonly ShadowRevision[];
 }
 
 export interface TrafficChange {
@@ -125,47 +155,12 @@ export interface Endpoint extends EndpointSummary {
   readonly rollout: string | null;
 }
 
-export interface Promotion {
-  readonly id: string;
-  readonly endpoint: string;
-  readonly model: string;
-  readonly version: number;
-  readonly trigger: {
-    readonly on: string;
-    readonly job?: string;
-    readonly alias?: string;
-    readonly name?: string;
-    readonly cron?: string;
-  };
-  readonly requestedBy: string | null;
-  readonly state: string;
-  readonly gates: readonly { readonly gate: string; readonly passed: boolean; readonly reason: string }[];
-  readonly champion: number | null;
-  readonly approval: { readonly kind: string; readonly by?: readonly string[] } | null;
-  readonly expiresAt: string | null;
-  /** Of one alone, not of those in lists. */
-  readonly approvals?: readonly Said[];
-  readonly reason: string;
-  readonly rolloutId: string | null;
-  readonly createdAt: string;
-  readonly endedAt: string | null;
-}
-
 /** What a person said to a promotion. */
 export interface Said {
   readonly actor: string;
   readonly vote: string;
   readonly comment: string;
   readonly at: string;
-}
-
-export interface Hook {
-  readonly id: string;
-  readonly name: string;
-  readonly hint: string;
-  readonly createdAt: string;
-  readonly usedAt: string | null;
-  readonly uses: number;
 }
 
 export interface MadeHook {
@@ -200,34 +195,6 @@ export interface Served {
       readonly last: { readonly kind: string; readonly message: string } | null;
     } | null;
   }[];
-}
-
-export interface ArmStats {
-  readonly requests: number;
-  readonly errors: number;
-  readonly p50Ms?: number | null;
-  readonly p95Ms?: number | null;
-  readonly p99Ms?: number | null;
-}
-
-export interface RolloutSummary {
-  readonly id: string;
-  readonly endpoint: string;
-  readonly candidate: number;
-  readonly stable: number;
-  readonly state: string;
-  readonly step: number;
-  readonly kind: string;
-  /** In words. */
-  readonly steps: readonly string[];
-  readonly reason: string;
-  readonly createdAt: string;
-  readonly endedAt: string | null;
-}
-
-export interface Rollout extends RolloutSummary {
-  readonly events: readonly { readonly at: string; readonly kind: string; readonly message: string }[];
-  readonly stats?: { readonly stable: ArmStats; readonly candidate: ArmStats };
 }
 
 export interface JobSummary {
@@ -317,7 +284,10 @@ export async function orMissing<T>(call: Promise<T>): Promise<T | undefined> {
 export function trafficText(targets: readonly TrafficTarget[]): string {
   return [...targets]
     .sort((a, b) => b.percent - a.percent)
-    .map(({ revision, percent, tag }) => `${revision}=${percent} %${tag ? ` (${tag})` : ''}`)
+    .map(
+      ({ revision, percent, tag, shadowPercent }) =>
+        `${revision}=${percent} %${tag ? ` (${tag})` : ''}${shadowPercent ? ` and copies of ${shadowPercent} %` : ''}`,
+    )
     .join(', ');
 }
 

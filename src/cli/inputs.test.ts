@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseExact, showExact, stringifyExact } from './exact-json.js';
 import { buildRequest, isRequest } from './predict/request.js';
-import { parseTarget } from './traffic.js';
+import { parseTarget, withShadows } from './traffic.js';
 import { readRequirements } from './train/requirements.js';
 import { jobName } from './train/submit.js';
 import { instant, integer, mebibytes, numberPairs, params, seconds } from './values.js';
@@ -40,6 +40,12 @@ describe('option values', () => {
 
   it('reads traffic targets', () => {
     expect(parseTarget('3=90')).toEqual({ revision: 3, percent: 90 });
+    const targets = [parseTarget('3=90'), parseTarget('4=10')];
+    expect(withShadows(targets, [parseTarget('4=50'), parseTarget('5=100:new')])).toEqual([
+      { revision: 3, percent: 90 },
+      { revision: 4, percent: 10, shadowPercent: 50 },
+      { revision: 5, percent: 0, shadowPercent: 100, tag: 'new' },
+    ]);
     expect(parseTarget('4=0.5%:canary')).toEqual({ revision: 4, percent: 0.5, tag: 'canary' });
     expect(() => parseTarget('x=1')).toThrow('REVISION=PERCENT');
   });

@@ -24,6 +24,7 @@ export const GROUPS: readonly Group[] = [
   { name: 'datasets', summary: 'push data for gates and jobs', load: () => import('./datasets.js') },
   { name: 'endpoints', summary: 'create and look at endpoints', load: () => import('./endpoints.js') },
   { name: 'traffic', summary: 'show and set which revisions answer', load: () => import('./traffic.js') },
+  { name: 'shadow', summary: 'compare shadow revisions', load: () => import('./shadow.js') },
   { name: 'rollouts', summary: 'take a version live step by step', load: () => import('./rollouts.js') },
   { name: 'promotions', summary: 'approve what is to go live', load: () => import('./promotions.js') },
   { name: 'predict', summary: 'send a prediction', load: () => import('./predict.js') },

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
-import { type Endpoint, type Hook, listOf, type MadeHook, type Promotion } from './api-types.js';
+import { type Endpoint, listOf, type MadeHook } from './api-types.js';
 import type { Io } from './io.js';
 import { resolveVersion } from './resolve.js';
+import type { Hook, Promotion } from './rollout-types.js';
 import { openSession, type Session } from './session.js';
 import { integer } from './values.js';
 import { mustBe, untilPromotionEnded } from './wait.js';

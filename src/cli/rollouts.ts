@@ -1,16 +1,10 @@
 import type { Command } from 'commander';
-import {
-  type ArmStats,
-  type Endpoint,
-  listOf,
-  type Promotion,
-  type Rollout,
-  type RolloutSummary,
-} from './api-types.js';
+import { type Endpoint, listOf } from './api-types.js';
 import { usageError } from './exit.js';
 import type { Io } from './io.js';
 import { number, oneLine } from './print/text.js';
 import { resolveRollout, resolveVersion } from './resolve.js';
+import type { ArmStats, Promotion, Rollout, RolloutSummary } from './rollout-types.js';
 import { openSession, type Session } from './session.js';
 import { integer } from './values.js';
 import { mustBe, untilPromotionEnded, untilRolloutEnded } from './wait.js';

@@ -23,10 +23,34 @@ export function define(command: Command, io: Io): void {
     .description('set which revisions answer, if nobody else changed it meanwhile')
     .argument('<endpoint>')
     .argument('<targets...>', 'REVISION=PERCENT or REVISION=PERCENT:TAG; percents add up to 100', collectTarget)
+    .option(
+      '--shadow <revision=percent>',
+      'copies of so many percent of the requests go to it as well, compared and never returned; may be repeated',
+      collectTarget,
+    )
     .option('--reason <text>', 'why, for the record')
-    .action((endpoint: string, targets: readonly TrafficTarget[], options: { reason?: string }, self: Command) =>
-      set(openSession(io, self), endpoint, targets, options.reason),
+    .action((endpoint: string, targets: readonly TrafficTarget[], options: SetOptions, self: Command) =>
+      set(openSession(io, self), endpoint, withShadows(targets, options.shadow ?? []), options.reason),
     );
+}
+
+interface SetOptions {
+  readonly reason?: string;
+  readonly shadow?: readonly TrafficTarget[];
+}
+
+/** The targets with what is said of shadows; one without a share of its own has 0 %. */
+export function withShadows(
+  targets: readonly TrafficTarget[],
+  shadows: readonly TrafficTarget[],
+): readonly TrafficTarget[] {
+  const out = targets.map((target) => {
+    const own = shadows.find(({ revision }) => revision === target.revision);
+    return own ? { ...target, shadowPercent: own.percent } : target;
+  });
+  const named = new Set(targets.map(({ revision }) => revision));
+  const pure = shadows.filter(({ revision }) => !named.has(revision));
+  return [...out, ...pure.map(({ percent, ...shadow }) => ({ ...shadow, percent: 0, shadowPercent: percent }))];
 }
 
 /** Reads `3=90` or `3=90:canary`. */
@@ -129,12 +153,20 @@ async function set(
   session.print(`traffic of ${name} is now ${trafficText(targets)} (generation ${answer.body.generation})`);
 }
 
+/** Shown where there are any. */
+const COPIES = {
+  title: 'copies, percent',
+  cell: ({ shadowPercent = 0 }: TrafficTarget) => number(shadowPercent, 6),
+  right: true,
+};
+
 function targetTable(session: Session, targets: readonly TrafficTarget[]): void {
   session.table(
     targets,
     [
       { title: 'revision', cell: (target) => String(target.revision), right: true },
       { title: 'percent', cell: (target) => number(target.percent, 9), right: true },
+      ...(targets.some(({ shadowPercent }) => shadowPercent) ? [COPIES] : []),
       { title: 'tag', cell: (target) => target.tag ?? '-' },
     ],
     'no revision has traffic',

@@ -1,10 +1,11 @@
 /** Waiting for what goes on at the gateway, through its restarts. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Job, LogLine, Promotion, Rollout } from './api-types.js';
+import type { Job, LogLine } from './api-types.js';
 import type { Answer } from './client.js';
 import { ApiError, UnreachableError } from './client-errors.js';
 import { CliError, EXIT } from './exit.js';
 import { oneLine } from './print/text.js';
+import type { Promotion, Rollout } from './rollout-types.js';
 import type { Session } from './session.js';
 
 const POLL_MS = 1000;

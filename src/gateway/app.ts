@@ -21,6 +21,7 @@ import { predictionListRoutes, predictionRoutes } from './routes/predictions.js'
 import { promotionRoutes } from './routes/promotions.js';
 import { recordRoutes } from './routes/record.js';
 import { rolloutRoutes } from './routes/rollouts.js';
+import { shadowRoutes } from './routes/shadow.js';
 import { systemRoutes } from './routes/system.js';
 import { trafficRoutes } from './routes/traffic.js';
 import { webhookRoutes } from './routes/webhooks.js';
@@ -60,6 +61,7 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
   app.route(API, datasetRoutes(services));
   app.route(API, endpointRoutes(services));
   app.route(API, trafficRoutes(services));
+  app.route(API, shadowRoutes(services));
   app.route(API, promotionRoutes(services));
   app.route(API, hookRoutes(services));
   app.route(API, recordRoutes(services));

@@ -5,6 +5,7 @@ import type { Fleet, Sandbox } from '../core/fleet.js';
 import type { Observations } from '../core/inference/observations.js';
 import type { ResponseCaches } from '../core/inference/response-cache/response-caches.js';
 import type { RoutingTable } from '../core/inference/routing-table.js';
+import type { Shadows } from '../core/inference/shadow/shadows.js';
 import type { Statistics } from '../core/inference/statistics.js';
 import type { Enqueue } from '../core/jobs.js';
 import type { PayloadLog } from '../core/payload-log/payload-log.js';
@@ -45,6 +46,7 @@ export interface Services {
   readonly observations: Observations;
   readonly metrics: GatewayMetrics;
   readonly caches: ResponseCaches;
+  readonly shadows: Shadows;
   readonly payloadLog: PayloadLog;
   /** The metrics of this process, and of those that share its work. */
   printMetrics(): Promise<PrintedMetrics>;

@@ -9,6 +9,7 @@ import { newId } from '../core/id.js';
 import { Observations } from '../core/inference/observations.js';
 import { ResponseCaches } from '../core/inference/response-cache/response-caches.js';
 import { RoutingTable } from '../core/inference/routing-table.js';
+import { Shadows } from '../core/inference/shadow/shadows.js';
 import { Statistics } from '../core/inference/statistics.js';
 import { AppError, messageOf } from '../errors.js';
 import { createApp } from '../gateway/app.js';
@@ -94,10 +95,18 @@ export async function startGateway(
     if (route && !route.suspended) fleet.sync(route);
     else fleet.forget(endpointId);
     caches.sync(endpointId, route);
+    if (!route) shadows.forget(endpointId);
   });
   const keys = new KeyTable();
   const statistics = new Statistics(id);
   const observations = new Observations(id);
+  const shadows = new Shadows({
+    metrics: metrics.shadow,
+    processes: config.gatewayProcesses,
+    random: Math.random,
+    observations,
+    clock,
+  });
   const notifications = new Notifications();
   let stopping = false;
   await prepareDatabase(config, db, log);
@@ -115,6 +124,7 @@ export async function startGateway(
     observations,
     metrics,
     caches,
+    shadows,
     payloadLog,
     printMetrics: () => shared.printMetrics?.() ?? metrics.print(),
     notifications,

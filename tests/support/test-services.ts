@@ -10,6 +10,7 @@ import type { RevisionStatus } from '../../src/core/fleet.js';
 import { Observations } from '../../src/core/inference/observations.js';
 import { ResponseCaches } from '../../src/core/inference/response-cache/response-caches.js';
 import { RoutingTable } from '../../src/core/inference/routing-table.js';
+import { Shadows } from '../../src/core/inference/shadow/shadows.js';
 import { Statistics } from '../../src/core/inference/statistics.js';
 import type { Enqueue } from '../../src/core/jobs.js';
 import { NO_PAYLOAD_LOG } from '../../src/core/payload-log/payload-log.js';
@@ -125,6 +126,8 @@ export async function testGateway(
     if (gateway.queueAway) throw new Error('the queue is away');
     queued.push({ name, data, id });
   };
+  const observations = new Observations('test');
+  const metrics = createGatewayMetrics({ fleet: () => gateway.statuses, responseCaches: () => [] });
   const services: Services = {
     db,
     blobs,
@@ -138,8 +141,15 @@ export async function testGateway(
     clock: systemClock,
     payloadLog: NO_PAYLOAD_LOG,
     statistics: new Statistics('test'),
-    observations: new Observations('test'),
-    metrics: createGatewayMetrics({ fleet: () => gateway.statuses, responseCaches: () => [] }),
+    observations,
+    metrics,
+    shadows: new Shadows({
+      metrics: metrics.shadow,
+      processes: 1,
+      random: Math.random,
+      observations,
+      clock: systemClock,
+    }),
     caches: new ResponseCaches({
       clock: systemClock,
       metrics: createGatewayMetrics({ fleet: () => [], responseCaches: () => [] }).responseCache,

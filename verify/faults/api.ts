@@ -3,18 +3,10 @@ import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type {
-  AliasChange,
-  Endpoint,
-  Job,
-  JobSummary,
-  Model,
-  Promotion,
-  RolloutSummary,
-  Traffic,
-} from '../../src/cli/api-types.js';
+import type { AliasChange, Endpoint, Job, JobSummary, Model, Traffic } from '../../src/cli/api-types.js';
 import { ApiError, SluiceClient } from '../../src/cli/client.js';
 import { packCode } from '../../src/cli/pack/archive.js';
+import type { Promotion, RolloutSummary } from '../../src/cli/rollout-types.js';
 
 export const ENDPOINT = 'faults';
 export const MODEL = 'faults';

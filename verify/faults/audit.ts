@@ -1,5 +1,5 @@
 /** The end of the run: every job, version, promotion and rollout of the whole installation, counted. */
-import type { Promotion } from '../../src/cli/api-types.js';
+import type { Promotion } from '../../src/cli/rollout-types.js';
 import { type Api, type PlatformEvent, patiently } from './api.js';
 
 export interface Audit {

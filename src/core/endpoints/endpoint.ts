@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { responseCacheSchema } from '../inference/response-cache/settings.js';
 import { choiceFields } from '../inference/routing/settings.js';
+import { shadowSchema } from '../inference/shadow/settings.js';
 import { payloadLogSchema } from '../payload-log/settings.js';
 import { type PromotionPolicy, policySchema } from '../promotions/policy.js';
 import { NAME } from '../training/spec.js';
@@ -72,6 +73,9 @@ export const SCALING_DEFAULTS: Scaling = scalingSchema.parse({});
 export const routingSchema = z
   .object({
     ...choiceFields,
+    shadow: shadowSchema
+      .optional()
+      .describe('How answers of shadows are compared, and how much copies may take; its defaults when absent.'),
   })
   .strict()
   .refine(({ stickyHeader, sticky }) => stickyHeader === undefined || sticky === undefined, {
@@ -107,7 +111,9 @@ export const trafficTargetSchema = z
       .min(0)
       .max(100)
       .optional()
-      .describe('Copies of so many percent of the requests go to it beside its share; their answers are not returned.'),
+      .describe(
+        "Copies of so many percent of the endpoint's requests go to this revision; its answers to them are compared and thrown away.",
+      ),
   })
   .strict();
 

@@ -51,6 +51,38 @@ describe('ReplicaPool', () => {
     expect([p.busy, p.waiting, p.ready]).toEqual([4, 1, 2]);
   });
 
+  it('serves copies when nobody waits for an answer, and counts them only as demand', () => {
+    const answers: unknown[] = [];
+    const { pool: p, demand } = pool({ queueLimit: 1, onAnswer: (answer) => void answers.push(answer) });
+    const granted: string[] = [];
+    const ask = (name: string, copy: boolean) => {
+      const got = p.lease({ copy, granted: () => void granted.push(name), refused: () => {} });
+      return 'replica' in got ? got : undefined;
+    };
+    p.add(replica('a', 1));
+    const first = ask('first', true);
+    expect([p.inFlight, p.busy, demand.now]).toEqual([0, 1, 1]);
+    ask('copy', true);
+    ask('real', false);
+    // each has a queue of its own, which is bounded by itself
+    expect(() => ask('one copy more', true)).toThrow('which is the bound');
+    expect([p.inFlight, p.waiting]).toEqual([1, 2]);
+    first?.release(5);
+    expect(granted).toEqual(['real']);
+    expect(answers).toEqual([]);
+    p.add(replica('b', 1));
+    expect(granted).toEqual(['real', 'copy']);
+    expect([p.inFlight, p.waiting, demand.now]).toEqual([1, 0, 2]);
+  });
+
+  it('refuses copies that wait when it is closed', () => {
+    const { pool: p, demand } = pool();
+    const refused: string[] = [];
+    p.lease({ copy: true, granted: () => {}, refused: ({ code }) => void refused.push(code) });
+    p.rejectWaiters(new AppError('not_ready', 'gone'));
+    expect([refused, demand.now, p.inFlight]).toEqual([['not_ready'], 0, 0]);
+  });
+
   it('counts a release once, however often it is called', () => {
     const { pool: p, demand } = pool();
     p.add(replica('a', 1));

@@ -37,6 +37,8 @@ export interface Lease {
 
 /** Who asks for a slot. Hears of one it had to wait for, or why there is none; one of the two, once. */
 export interface LeaseWaiter {
+  /** It is a copy of a request: whoever waits for an answer comes first, and is not refused because of it. */
+  readonly copy?: boolean | undefined;
   granted(lease: Lease): void;
   refused(error: AppError): void;
 }
@@ -67,6 +69,8 @@ interface Member {
 
 interface Place {
   readonly waiter: LeaseWaiter;
+  /** The queue that it stands in. */
+  readonly queue: Set<Place>;
   readonly since: number;
   readonly timer: NodeJS.Timeout;
 }
@@ -75,17 +79,20 @@ export class ReplicaPool {
   private readonly members = new Map<string, Member>();
   /** In order of arrival; a Set, so that one who leaves from the middle costs nothing. */
   private readonly places = new Set<Place>();
+  /** Copies that wait: for what nobody else waits for. */
+  private readonly copies = new Set<Place>();
   private demand = 0;
+  private copied = 0;
 
   constructor(private readonly options: PoolOptions) {}
 
-  /** Requests that are being answered or wait. */
+  /** Requests that are being answered or wait, without copies. */
   get inFlight(): number {
-    return this.demand;
+    return this.demand - this.copied;
   }
 
   get waiting(): number {
-    return this.places.size;
+    return this.places.size + this.copies.size;
   }
 
   get busy(): number {
@@ -144,42 +151,46 @@ export class ReplicaPool {
 
   /** A slot now, or a place in the queue, of whose end `waiter` hears; `overloaded` when the queue is full. */
   lease(waiter: LeaseWaiter): Lease | Waiting {
-    const member = this.places.size === 0 ? this.leastLoaded() : undefined;
-    if (!member && this.places.size >= this.options.queueLimit) {
-      throw new AppError('overloaded', `${this.places.size} requests wait for a replica already, which is the bound`, {
+    const copy = waiter.copy === true;
+    const queue = copy ? this.copies : this.places;
+    const member = queue.size === 0 && this.places.size === 0 ? this.leastLoaded() : undefined;
+    if (!member && queue.size >= this.options.queueLimit) {
+      throw new AppError('overloaded', `${queue.size} requests wait for a replica already, which is the bound`, {
         retryAfterSec: 1,
       });
     }
     this.demand++;
+    if (copy) this.copied++;
     this.options.onDemand(1);
     const now = performance.now();
-    return member ? this.take(member, now, now) : this.wait(waiter, now);
+    return member ? this.take(member, now, now, copy) : this.wait(waiter, queue, now);
   }
 
   /** Fails everybody who waits; for an endpoint that is gone. */
   rejectWaiters(error: AppError): void {
-    for (const place of [...this.places]) if (this.leave(place)) place.waiter.refused(error);
+    for (const place of [...this.places, ...this.copies]) if (this.leave(place)) place.waiter.refused(error);
   }
 
-  private wait(waiter: LeaseWaiter, since: number): Waiting {
+  private wait(waiter: LeaseWaiter, queue: Set<Place>, since: number): Waiting {
     const timer = setTimeout(() => {
       if (this.leave(place)) waiter.refused(new AppError('not_ready', this.options.explain(), { retryAfterSec: 1 }));
     }, this.options.queueTimeoutMs);
-    const place: Place = { waiter, timer, since };
-    this.places.add(place);
+    const place: Place = { waiter, queue, timer, since };
+    queue.add(place);
     return { cancel: () => void this.leave(place) };
   }
 
   /** Whether the place was still held. */
   private leave(place: Place): boolean {
-    if (!this.places.delete(place)) return false;
+    if (!place.queue.delete(place)) return false;
     clearTimeout(place.timer);
-    this.left();
+    this.left(place.waiter.copy === true);
     return true;
   }
 
-  private left(): void {
+  private left(copy: boolean): void {
     this.demand--;
+    if (copy) this.copied--;
     this.options.onDemand(-1);
   }
 
@@ -192,7 +203,7 @@ export class ReplicaPool {
     return best;
   }
 
-  private take(member: Member, arrivedMs: number, takenMs: number): Lease {
+  private take(member: Member, arrivedMs: number, takenMs: number, copy: boolean): Lease {
     member.busy++;
     let held = true;
     return {
@@ -201,8 +212,8 @@ export class ReplicaPool {
         if (!held) return;
         held = false;
         member.busy--;
-        this.left();
-        if (queuedMs !== undefined) {
+        this.left(copy);
+        if (queuedMs !== undefined && !copy) {
           const delayMs = takenMs - arrivedMs + queuedMs;
           const serviceMs = Math.max(0, performance.now() - takenMs - queuedMs);
           this.options.onAnswer?.({ arrivedMs, delayMs, serviceMs });
@@ -216,12 +227,18 @@ export class ReplicaPool {
   }
 
   private serveWaiters(): void {
-    for (const place of this.places) {
+    this.serve(this.places);
+    if (this.copies.size > 0) this.serve(this.copies);
+  }
+
+  private serve(queue: Set<Place>): void {
+    for (const place of queue) {
       const member = this.leastLoaded();
       if (!member) return;
-      this.places.delete(place);
+      queue.delete(place);
       clearTimeout(place.timer);
-      place.waiter.granted(this.take(member, place.since, performance.now()));
+      const copy = place.waiter.copy === true;
+      place.waiter.granted(this.take(member, place.since, performance.now(), copy));
     }
   }
 }

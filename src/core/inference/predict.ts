@@ -13,6 +13,8 @@ export interface PredictOptions {
   readonly timeoutMs: number;
   /** Whether the request may run twice when the first replica dies with it. */
   readonly idempotent: boolean;
+  /** Whether it is a copy of a request, which takes nothing from one that somebody waits for. */
+  readonly copy?: boolean | undefined;
 }
 
 const MAX_ATTEMPTS = 3;
@@ -34,6 +36,7 @@ export function predict(
 
 /** One object for all roles that a prediction plays, because there is one for every request. */
 class Prediction implements Exchange, LeaseWaiter, ReplyHandler {
+  readonly copy: boolean;
   private readonly began = performance.now();
   private readonly timer: NodeJS.Timeout;
   private waiting: Waiting | undefined;
@@ -49,6 +52,7 @@ class Prediction implements Exchange, LeaseWaiter, ReplyHandler {
     private readonly options: PredictOptions,
     private readonly handler: ReplyHandler,
   ) {
+    this.copy = options.copy === true;
     this.timer = setTimeout(this.late, options.timeoutMs);
   }
 

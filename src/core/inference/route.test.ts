@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { seeded } from '../../../tests/support/random.js';
-import { chooseRevision, type EndpointRoute, type RevisionRoute, unitHash } from './route.js';
+import { chooseRevision, type EndpointRoute, type RevisionRoute, replicaFloor, unitHash } from './route.js';
 
 function revision(number: number): RevisionRoute {
   return { number, key: `ep_1/${number}` } as RevisionRoute;
@@ -166,5 +166,21 @@ describe('unitHash', () => {
     }
     expect(flips / rounds).toBeGreaterThan(7.8);
     expect(flips / rounds).toBeLessThan(8.2);
+  });
+});
+
+describe('replicaFloor', () => {
+  const route = endpoint([100, 0, 0]);
+  const targets = route.targets.map((target) =>
+    target.revision.number === 2 ? { ...target, shadowPercent: 1 } : target,
+  );
+  it.each([
+    [1, 3],
+    [2, 3],
+    [3, 0],
+  ])('of revision %i is %i: a shadow is kept as what has traffic is', (number, floor) => {
+    const revision = route.revisions.get(number) as RevisionRoute;
+    const scaled = { ...revision, warmUntilMs: 0, scaling: { ...revision.scaling, minReplicas: 3 } };
+    expect(replicaFloor({ ...route, targets }, scaled, 0)).toBe(floor);
   });
 });

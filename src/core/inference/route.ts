@@ -10,6 +10,7 @@ import type { ServerSpec } from '../models/server.js';
 import type { PayloadLogSettings } from '../payload-log/settings.js';
 import type { ResponseCacheSettings } from './response-cache/settings.js';
 import type { Choice } from './routing/choice.js';
+import type { ShadowSettings } from './shadow/settings.js';
 
 /** Where a cluster's revision answers HTTP. */
 export interface RevisionAddress {
@@ -54,6 +55,14 @@ export interface TargetRoute {
   readonly revision: RevisionRoute;
   readonly percent: number;
   readonly tag: string | undefined;
+  /** Copies of so many percent of the endpoint's requests go to it. */
+  readonly shadowPercent?: number | undefined;
+}
+
+/** Where copies of an endpoint's requests go, and how their answers are compared. */
+export interface ShadowRoute {
+  readonly settings: ShadowSettings;
+  readonly targets: readonly { readonly revision: RevisionRoute; readonly shadowPercent: number }[];
 }
 
 /** What routing knows of one endpoint. Immutable: a change replaces the whole object. */
@@ -68,6 +77,8 @@ export interface EndpointRoute extends Choice {
   readonly payloadLog?: PayloadLogSettings | undefined;
   /** Absent where it is off. */
   readonly responseCache?: ResponseCacheSettings | undefined;
+  /** Absent where no request is copied. */
+  readonly shadow?: ShadowRoute | undefined;
   readonly generation: number;
   readonly targets: readonly TargetRoute[];
   readonly revisions: ReadonlyMap<number, RevisionRoute>;
@@ -79,12 +90,13 @@ export function revisionsInUse({ targets, rules = [] }: EndpointRoute): Set<numb
   return new Set(all.map(({ revision }) => revision.number));
 }
 
-/** Replicas that a revision keeps whatever the load: its settings' while it has traffic, and those that it is kept warm with. */
+/** Replicas that a revision keeps whatever the load: its settings' while it has traffic or copies of it, and those that it is kept warm with. */
 export function replicaFloor(endpoint: EndpointRoute, revision: RevisionRoute, nowMs: number): number {
   const { targets, rules = [] } = endpoint;
   const isIt = ({ revision: { number } }: TargetRoute) => number === revision.number;
   const served =
-    targets.some((target) => isIt(target) && target.percent > 0) || rules.some((rule) => rule.targets.some(isIt));
+    targets.some((target) => isIt(target) && (target.percent > 0 || (target.shadowPercent ?? 0) > 0)) ||
+    rules.some((rule) => rule.targets.some(isIt));
   const warm = revision.warmUntilMs > nowMs ? (revision.warmReplicas ?? 1) : 0;
   return Math.max(served ? revision.scaling.minReplicas : 0, warm);
 }

@@ -8,8 +8,9 @@ import { DEFAULT_PLACEMENT } from '../endpoints/placement.js';
 import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
 import { DEFAULT_RESPONSE_CACHE } from './response-cache/settings.js';
-import type { EndpointRoute, RevisionRoute, TargetRoute } from './route.js';
+import type { EndpointRoute, RevisionRoute, ShadowRoute, TargetRoute } from './route.js';
 import { compileChoice } from './routing/choice.js';
+import { DEFAULT_SHADOW } from './shadow/settings.js';
 
 /** A name is looked up anew at most this often, however many ask for what is not there. */
 const LOOK_AGAIN_MS = 100;
@@ -264,7 +265,8 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
   );
   const targets = endpoint.traffic.flatMap((target): TargetRoute[] => {
     const revision = revisions.get(target.revision);
-    return revision ? [{ revision, percent: target.percent, tag: target.tag }] : [];
+    const { percent, tag, shadowPercent } = target;
+    return revision ? [{ revision, percent, tag, ...(shadowPercent ? { shadowPercent } : {}) }] : [];
   });
   const responseCache = { ...DEFAULT_RESPONSE_CACHE, ...endpoint.response_cache };
   return {
@@ -275,9 +277,17 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
     suspended: endpoint.suspended,
     payloadLog: endpoint.payload_log ?? undefined,
     responseCache: responseCache.enabled ? responseCache : undefined,
+    shadow: shadowOf(endpoint, targets),
     generation: endpoint.generation,
     targets,
     revisions,
     ...compileChoice(endpoint.routing, { project: endpoint.project, targets, revisions }),
   };
+}
+
+function shadowOf({ routing }: Endpoint, targets: readonly TargetRoute[]): ShadowRoute | undefined {
+  const shadows = targets.flatMap(({ revision, shadowPercent = 0 }) =>
+    shadowPercent > 0 ? [{ revision, shadowPercent }] : [],
+  );
+  return shadows.length === 0 ? undefined : { settings: { ...DEFAULT_SHADOW, ...routing.shadow }, targets: shadows };
 }

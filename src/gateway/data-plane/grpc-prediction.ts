@@ -97,7 +97,7 @@ export class GrpcPrediction implements ReplyHandler {
     this.asker.failed(error);
   }
 
-  private send({ endpoint, revision }: Destination, message: Buffer, timeoutMs: number): void {
+  private send({ endpoint, revision, pinned }: Destination, message: Buffer, timeoutMs: number): void {
     if (this.cancelled) return;
     const { plane, source, id } = this;
     const meter = plane.meterOf(revision);
@@ -109,7 +109,7 @@ export class GrpcPrediction implements ReplyHandler {
     const direct = (heard: ReplyHandler) => predictByMessage(plane, { revision, message, trace }, options, heard);
     this.exchange = startPrediction(
       plane,
-      { id, endpoint, revision, call, source, codec: grpc },
+      { id, endpoint, revision, call, source, codec: grpc, pinned },
       options,
       this,
       direct,

@@ -156,7 +156,7 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
     const { destination, exchange, meter } = this;
     const { verb } = this.question;
     if (this.clientGone || !destination || !meter) return;
-    const { endpoint, revision } = destination;
+    const { endpoint, revision, pinned } = destination;
     // a client's slow line is no fault of the revision
     this.began = performance.now();
     const call = {
@@ -172,7 +172,7 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
       idempotent: exchange.header('sluice-idempotent') !== 'false',
     };
     const codec = typeof verb === 'string' ? CODECS[verb] : undefined;
-    const asked = { id: this.question.id, endpoint, revision, call, source: exchange, codec };
+    const asked = { id: this.question.id, endpoint, revision, call, source: exchange, codec, pinned };
     this.prediction = startPrediction(this.plane, asked, options, this);
   }
 

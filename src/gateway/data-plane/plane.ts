@@ -31,6 +31,8 @@ export interface Named {
 export interface Destination {
   readonly endpoint: EndpointRoute;
   readonly revision: RevisionRoute;
+  /** Whether the request named the revision, by its number or a tag. */
+  readonly pinned: boolean;
 }
 
 /**
@@ -54,14 +56,16 @@ export function route(plane: Plane, source: HeaderSource, named: Named): Destina
 
 function choose(endpoint: EndpointRoute, source: HeaderSource, named: Named, caller: Caller): Destination {
   const { rules, sticky } = endpoint;
+  const pin = named.version ?? source.header('sluice-revision');
+  const tag = named.tag ?? source.header('sluice-tag') ?? source.header('knative-serving-tag');
   const revision = chooseRevision(endpoint, {
-    pin: named.version ?? source.header('sluice-revision'),
-    tag: named.tag ?? source.header('sluice-tag') ?? source.header('knative-serving-tag'),
+    pin,
+    tag,
     targets: rules === undefined ? undefined : targetsByRule(rules, source, caller),
     stickyKey: sticky === undefined ? undefined : sticky(source, caller),
     random: Math.random(),
   });
-  return { endpoint, revision };
+  return { endpoint, revision, pinned: pin !== undefined || tag !== undefined };
 }
 
 function refuse({ metrics }: Services, error: unknown): never {

@@ -14,25 +14,28 @@ export interface MessageCall {
   readonly message: Buffer;
   /** W3C `traceparent`. */
   readonly trace: string | undefined;
+  /** Beside those that say what the body is. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Sends a message where it goes; the body of an answer of status 200 is a `ModelInferResponse`. */
 export function predictByMessage(
   { services: { fleet }, meterOf }: Plane,
-  { revision, message, trace }: MessageCall,
+  { revision, message, trace, headers: more }: MessageCall,
   options: PredictOptions,
   handler: ReplyHandler,
 ): Exchange {
   const { paths } = meterOf(revision);
   const method = 'POST';
   if (!revision.server) {
-    const call = { method, path: paths.protobuf, headers: PROTOBUF_HEADERS, body: message, trace };
+    const headers = more ? { ...PROTOBUF_HEADERS, ...more } : PROTOBUF_HEADERS;
+    const call = { method, path: paths.protobuf, headers, body: message, trace };
     return predict(fleet, { revision, call }, options, handler);
   }
   refuseOtherProtocol(revision.server, 'infer');
   const transcoded = transcode(message);
   const { headers, body } = transcoded;
-  const call = { method, path: paths.infer, headers, body, trace };
+  const call = { method, path: paths.infer, headers: { ...headers, ...more }, body, trace };
   return predict(fleet, { revision, call }, options, new Transcoding(transcoded, handler));
 }
 

@@ -4,10 +4,11 @@ import { logged } from '../../core/payload-log/logged.js';
 import type { AskedPrediction } from './asked-prediction.js';
 import { cachedPrediction } from './cached-prediction.js';
 import type { Plane } from './plane.js';
+import { shadowedRequest } from './shadowed-prediction.js';
 
 /**
- * Sends a request to its revision, or answers it from what is kept of others, and has it recorded, as its endpoint's
- * settings say. `direct`: how it is sent, where that is not as it came.
+ * Sends a request to its revision, or answers it from what is kept of others, has it copied to shadows and recorded, as its
+ * endpoint's settings say. `direct`: how it is sent, where that is not as it came.
  */
 export function startPrediction(
   plane: Plane,
@@ -16,11 +17,13 @@ export function startPrediction(
   handler: ReplyHandler,
   direct?: (handler: ReplyHandler) => Exchange,
 ): Exchange {
-  const { endpoint } = asked;
-  const { fleet, payloadLog, clock } = plane.services;
+  const { payloadLog, responseCache, shadow } = asked.endpoint;
+  const { fleet, shadows, payloadLog: log, clock } = plane.services;
   const send = direct ?? ((heard) => predict(fleet, asked, options, heard));
-  if (endpoint.payloadLog === undefined && endpoint.responseCache === undefined) return send(handler);
-  const start = (heard: ReplyHandler) => cachedPrediction(plane, asked, options, heard) ?? send(heard);
-  if (endpoint.payloadLog === undefined) return start(handler);
-  return logged({ log: payloadLog, nowMs: clock.now() }, asked, handler, start);
+  if (payloadLog === undefined && responseCache === undefined && shadow === undefined) return send(handler);
+  const answer = (heard: ReplyHandler) => cachedPrediction(plane, asked, options, heard) ?? send(heard);
+  const copied = shadow && shadowedRequest(plane, asked, options);
+  const start = copied ? (heard: ReplyHandler) => shadows.begin(copied, heard, answer) : answer;
+  if (payloadLog === undefined) return start(handler);
+  return logged({ log, nowMs: clock.now() }, asked, handler, start);
 }

@@ -109,7 +109,7 @@ export class ManagedRevision {
         retryAfterSec: Math.ceil((this.notBefore - now) / 1000),
       });
     }
-    this.refuseOverload();
+    if (waiter.copy !== true) this.refuseOverload();
     const lease = this.pool.lease(waiter);
     if (this.pool.ready + this.starting === 0) {
       this.scaler.wake(now);

@@ -93,3 +93,12 @@ it('tells settings that mean the same from others', () => {
   expect(sameTraffic([a], [{ latestRevision: true, percent: 100 }])).toBe(false);
   expect(sameTraffic([a, tagged], [a])).toBe(false);
 });
+
+it('gives a shadow its tags alone: copies of requests are the affair of gateways', () => {
+  const route = endpoint([1, 100], [2, 0, 'next']);
+  const targets = route.targets.map((target) => (target.percent === 0 ? { ...target, shadowPercent: 50 } : target));
+  const all = new Set([1, 2]);
+  const traffic = trafficOf({ ...route, targets }, { present: [1, 2], served: all, tagged: all });
+  expect(traffic.filter(({ percent = 0 }) => percent > 0)).toHaveLength(1);
+  expect(traffic.filter(({ tag }) => tag !== undefined)).toHaveLength(3);
+});

@@ -1,5 +1,6 @@
 import type { InferRequest, InferResponse } from '../infer.js';
 import type { Signature } from '../signature.js';
+import type { Tensor } from '../tensor.js';
 
 /** A request or an answer as it travels. Header names in lower case. */
 export interface Message {
@@ -26,6 +27,8 @@ export interface InferCodec {
   read(message: Message, model: ModelSignatures): InferRequest;
   /** Prints the answer to a request that this codec read. */
   print(asked: InferRequest, response: InferResponse): Printed;
+  /** The outputs in a good answer, as a client reads it; `signature`: of the model, for forms that do not say all. */
+  outputs(answer: Message, signature: Signature): readonly Tensor[];
 }
 
 /** The headers of every plain JSON answer: one object, so that a door may know it by identity. */

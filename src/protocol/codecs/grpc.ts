@@ -1,5 +1,5 @@
 import { type GrpcInferRequest, readModelInferRequest } from '../grpc/infer-request.js';
-import { writeModelInferResponse } from '../grpc/infer-response.js';
+import { readModelInferResponse, writeModelInferResponse } from '../grpc/infer-response.js';
 import type { InferCodec } from './codec.js';
 
 /** The content type of a gRPC message by itself. */
@@ -10,6 +10,7 @@ export const PROTOBUF_HEADERS: Readonly<Record<string, string>> = Object.freeze(
 /** The messages of the protocol's gRPC service, `ModelInferRequest` and `ModelInferResponse`. */
 export const grpc: InferCodec = {
   read: ({ body }) => readModelInferRequest(body),
+  outputs: ({ body }) => readModelInferResponse(body).outputs,
   print(asked, response) {
     const { rawOutputs } = asked as GrpcInferRequest;
     const parts = writeModelInferResponse(response, rawOutputs);

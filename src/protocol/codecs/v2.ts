@@ -1,5 +1,5 @@
 import { type InferRequest, wantsBinary } from '../infer.js';
-import { HEADER_LENGTH, parseHeaderLength, parseInferRequest } from '../v2-json.js';
+import { HEADER_LENGTH, parseHeaderLength, parseInferRequest, parseInferResponse } from '../v2-json.js';
 import { printInferResponse } from '../v2-print.js';
 import { header, type InferCodec, JSON_HEADERS } from './codec.js';
 
@@ -7,6 +7,8 @@ import { header, type InferCodec, JSON_HEADERS } from './codec.js';
 export const v2: InferCodec = {
   read: (message, { signature }) =>
     parseInferRequest(message.body, { headerLength: parseHeaderLength(header(message, HEADER_LENGTH)), signature }),
+  outputs: (message) =>
+    parseInferResponse(message.body, { headerLength: parseHeaderLength(header(message, HEADER_LENGTH)) }).outputs,
   print(asked, response) {
     const printed = printInferResponse(response, binaryChoice(asked));
     if (printed.headerLength === undefined) return { headers: JSON_HEADERS, body: printed.body };

@@ -24,6 +24,7 @@ export class BorrowingFleet implements Fleet {
   private readonly places = new Map<number, Place>();
   private readonly lines = new ReplicaLines();
   private readonly metas = new Map<string, Buffer>();
+  private readonly copyMetas = new Map<string, Buffer>();
   private readonly writer: FrameWriter;
   private readonly ids = new FrameIds();
   private gone = false;
@@ -64,7 +65,7 @@ export class BorrowingFleet implements Fleet {
     const id = this.ids.next(this.places);
     const place = new Place(this, id, waiter);
     this.places.set(id, place);
-    this.writer.write({ id, type: FRAME_REQUEST, meta: this.metaOf(revision.key) });
+    this.writer.write({ id, type: FRAME_REQUEST, meta: this.metaOf(revision.key, waiter.copy === true) });
     return place;
   }
 
@@ -107,12 +108,13 @@ export class BorrowingFleet implements Fleet {
     } else place.answered(answer);
   }
 
-  private metaOf(key: string): Buffer {
-    let meta = this.metas.get(key);
+  private metaOf(key: string, copy: boolean): Buffer {
+    const metas = copy ? this.copyMetas : this.metas;
+    let meta = metas.get(key);
     if (!meta) {
-      meta = leaseMeta(key);
-      if (this.metas.size >= KEPT_METAS) this.metas.clear();
-      this.metas.set(key, meta);
+      meta = leaseMeta(key, copy);
+      if (metas.size >= KEPT_METAS) metas.clear();
+      metas.set(key, meta);
     }
     return meta;
   }

@@ -9,7 +9,7 @@ import type { Log } from '../../../log.js';
 import { readFrames } from '../../../protocol/frame-reader.js';
 import { FrameWriter } from '../../../protocol/frame-writer.js';
 import { asRequestMeta, FRAME_CANCEL, FRAME_REQUEST, FRAME_RESPONSE, type Frame } from '../../../protocol/frames.js';
-import { grantMeta, refusalMeta } from './lease-frames.js';
+import { grantMeta, readLease, refusalMeta } from './lease-frames.js';
 
 export interface LeaseDoorOptions {
   readonly fleet: Fleet;
@@ -77,8 +77,8 @@ class Borrower {
       return;
     }
     if (type !== FRAME_REQUEST) throw new AppError('invalid', `a frame of type ${type}`);
-    const { path: key } = asRequestMeta(meta);
-    const one = new Borrowed(this.options.fleet, id, this.writer);
+    const { key, copy } = readLease(asRequestMeta(meta));
+    const one = new Borrowed(this.options.fleet, id, this.writer, copy);
     this.borrowed.set(id, one);
     const found = this.options.find(key);
     if (found instanceof Promise)
@@ -100,6 +100,7 @@ class Borrowed implements LeaseWaiter {
     private readonly fleet: Fleet,
     private readonly id: number,
     private readonly writer: FrameWriter,
+    readonly copy: boolean,
   ) {}
 
   ask(key: string, route: RevisionRoute | undefined): void {

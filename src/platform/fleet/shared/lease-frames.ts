@@ -1,18 +1,26 @@
 /**
  * How processes that answer clients borrow slots from the one that holds the replicas: over a Unix socket, in the frames of
- * the hop to replicas. A request frame asks for a slot of a revision (its meta's path is the revision's key); the answer
+ * the hop to replicas. A request frame asks for a slot of a revision (its meta's path is the revision's key, its method
+ * says whether it is for a copy of a request); the answer
  * grants one, with the replica's address, or says why there is none; a cancel frame of the same id gives the slot back, or
  * the place in the queue up. The cancel of an answered request carries how long it waited in the replica.
  */
 import type { ReplicaAddress } from '../../../core/inference/pool.js';
 import { AppError, type ErrorCode, WIRE } from '../../../errors.js';
-import { encodeMeta, type ResponseMeta } from '../../../protocol/frames.js';
+import { encodeMeta, type RequestMeta, type ResponseMeta } from '../../../protocol/frames.js';
 
 const GRANTED = 200;
 
+const COPY = 'LEASE-COPY';
+
 /** Asks for a slot of the revision of this key. */
-export function leaseMeta(key: string): Buffer {
-  return encodeMeta({ method: 'LEASE', path: key });
+export function leaseMeta(key: string, copy: boolean): Buffer {
+  return encodeMeta({ method: copy ? COPY : 'LEASE', path: key });
+}
+
+/** What is asked for. */
+export function readLease({ method, path }: RequestMeta): { readonly key: string; readonly copy: boolean } {
+  return { key: path, copy: method === COPY };
 }
 
 /** A grant, as its frame says it. Header values must be text. */
