@@ -7,6 +7,7 @@ import type { Json, MaybeJson, MaybeWhen, When, WorkColumns } from './columns.js
 import type { EndpointRouting, PromotionPolicy, Scaling, TrafficTarget } from './endpoints/endpoint.js';
 import type { Placement } from './endpoints/placement.js';
 import type { RuntimeSettings } from './endpoints/runtime.js';
+import type { FeedbackTables } from './feedback/tables.js';
 import type { ResponseCacheSettings } from './inference/response-cache/settings.js';
 import type { Artifact, Lineage } from './models/model.js';
 import type { ServerSpec } from './models/server.js';
@@ -17,9 +18,9 @@ import type { RolloutPlan, RolloutState } from './rollouts/rollout.js';
 import type { OutputColumn } from './tables/outputs.js';
 import type { LogStream } from './training/runner.js';
 import type { JobSpec, JobState } from './training/spec.js';
-import type { DeliveryState } from './webhooks/delivery-state.js';
+import type { WebhookTables } from './webhooks/tables.js';
 
-export interface Schema {
+export interface Schema extends FeedbackTables, WebhookTables {
   projects: { name: string; created_at: When };
   api_keys: {
     id: string;
@@ -86,6 +87,8 @@ export interface Schema {
     /** Counts every change of traffic; a change names the generation it was decided on. */
     generation: number;
     last_revision: number;
+    /** What its feedback tokens are signed with; leaves the gateways never. */
+    feedback_secret: Generated<string>;
     created_at: When;
     deleted_at: MaybeWhen;
   };
@@ -310,24 +313,6 @@ export interface Schema {
     output_bytes: number | null;
     bad: Generated<number>;
     done_at: MaybeWhen;
-  };
-  webhook_secrets: { project: string; secret: string; created_at: When };
-  webhook_deliveries: {
-    id: string;
-    project: string;
-    /** What it tells of, such as `prediction/pr_…`. */
-    subject: string;
-    url: string;
-    body: string;
-    state: ColumnType<DeliveryState, DeliveryState | undefined, DeliveryState>;
-    attempt: Generated<number>;
-    /** Of the last answer. */
-    status: number | null;
-    reason: ColumnType<string, string | undefined, string>;
-    created_at: When;
-    ended_at: MaybeWhen;
-    due_at: When;
-    look_at: Date;
   };
   /** Blobs that nothing may refer to any more. */
   blob_garbage: { digest: string; since: When };

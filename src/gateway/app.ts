@@ -12,6 +12,7 @@ import { blobRoutes } from './routes/blobs.js';
 import { datasetRoutes } from './routes/datasets.js';
 import { endpointRoutes } from './routes/endpoints.js';
 import { eventRoutes } from './routes/events.js';
+import { feedbackRoutes, feedbackSummaryRoutes } from './routes/feedback.js';
 import { jobRoutes } from './routes/jobs.js';
 import { keyRoutes, whoamiRoutes } from './routes/keys.js';
 import { modelRoutes } from './routes/models.js';
@@ -38,6 +39,8 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
 
   if (services.pods) app.route('/pods/v1', podRoutes(services, services.pods));
 
+  app.route(API, feedbackRoutes(services));
+
   app.use(`${API}/*`, authenticated(services));
   app.route(API, whoamiRoutes());
   app.use(
@@ -52,6 +55,7 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
   app.route(API, datasetRoutes(services));
   app.route(API, endpointRoutes(services));
   app.route(API, trafficRoutes(services));
+  app.route(API, feedbackSummaryRoutes(services));
   app.route(API, promotionRoutes(services));
   app.route(API, rolloutRoutes(services));
   app.route(API, jobRoutes(services));

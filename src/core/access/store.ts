@@ -1,6 +1,7 @@
 /** API keys in Postgres, and the table of them that a gateway keeps in memory. */
 import { sql } from 'kysely';
 import { AppError } from '../../errors.js';
+import { emit } from '../events/store.js';
 import { newId } from '../id.js';
 import type { Db } from '../schema.js';
 import { type Caller, hashKey, keyHint, newKey } from './key.js';
@@ -12,6 +13,8 @@ export interface NewKey {
   readonly expiresAt?: Date | undefined;
   /** Made by the platform for itself: no list shows it, and it is removed once it has expired. */
   readonly internal?: boolean;
+  /** Who makes it. */
+  readonly actor?: string;
 }
 
 /** Makes a key; the answer is the only time that it is seen whole. */
@@ -31,6 +34,10 @@ export async function createKey(db: Db, input: NewKey): Promise<{ id: string; ke
       internal: input.internal ?? false,
     })
     .execute();
+  if (!input.internal) {
+    const data = { key: id, name: input.name, role: input.role, actor: input.actor ?? '' };
+    await emit(db, { project: input.project, kind: 'key.created', subject: `key/${id}`, data });
+  }
   await notifyKeys(db);
   return { id, key };
 }
@@ -72,7 +79,7 @@ export async function forgetInternalKeys(db: Db): Promise<void> {
     .execute();
 }
 
-export async function revokeKey(db: Db, project: string, id: string): Promise<void> {
+export async function revokeKey(db: Db, project: string, id: string, actor = ''): Promise<void> {
   const done = await db
     .updateTable('api_keys')
     .set({ revoked_at: new Date() })
@@ -82,6 +89,7 @@ export async function revokeKey(db: Db, project: string, id: string): Promise<vo
     .executeTakeFirst();
   if (done.numUpdatedRows === 0n)
     throw new AppError('not_found', `there is no live key "${id}"`, { details: { key: id } });
+  await emit(db, { project, kind: 'key.revoked', subject: `key/${id}`, data: { key: id, actor } });
   await notifyKeys(db);
 }
 

@@ -1,6 +1,7 @@
 /** Named, versioned data and the ledger of blobs: which project brought which bytes. */
 import { AppError } from '../../errors.js';
 import type { Digest } from '../blobs.js';
+import { emit } from '../events/store.js';
 import type { Db } from '../schema.js';
 
 /** Notes that a project stored a blob. Only what it brought itself can it use, so a digest is no way to another's data. */
@@ -38,7 +39,11 @@ export async function addDataset(
       .values({ project, name, version, digest, bytes })
       .onConflict((conflict) => conflict.doNothing())
       .executeTakeFirst();
-    if (made.numInsertedOrUpdatedRows === 1n) return { version, created: true };
+    if (made.numInsertedOrUpdatedRows === 1n) {
+      const data = { dataset: name, version, digest, bytes };
+      await emit(db, { project, kind: 'dataset.added', subject: `dataset/${name}`, data });
+      return { version, created: true };
+    }
     if (tries === 20) throw new AppError('conflict', `dataset "${name}" changes too fast; try again`);
   }
 }

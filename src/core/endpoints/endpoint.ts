@@ -1,5 +1,7 @@
 /** What an endpoint is made of. The schemas validate the API and the YAML, fill in the defaults, and document both. */
 import { z } from 'zod';
+import { banditSchema } from '../bandit/settings.js';
+import { feedbackSchema } from '../feedback/settings.js';
 import { responseCacheSchema } from '../inference/response-cache/settings.js';
 import { payloadLogSchema } from '../payload-log/settings.js';
 import { gateSchema } from '../promotions/gate.js';
@@ -79,8 +81,14 @@ export const routingSchema = z
       .describe(
         'Requests with the same value of this header keep their revision while traffic moves (each value changes at most once).',
       ),
+    feedback: feedbackSchema.optional().describe('Clients report what came of the answers.'),
+    bandit: banditSchema.optional().describe('Traffic follows what clients report.'),
   })
-  .strict();
+  .strict()
+  .refine(({ bandit, feedback }) => !bandit?.enabled || feedback?.enabled === true, {
+    message: 'needs routing.feedback.enabled: without feedback there is no reward',
+    path: ['bandit'],
+  });
 
 export const policySchema = z
   .object({

@@ -64,6 +64,8 @@ export interface EndpointRoute {
   readonly payloadLog?: PayloadLogSettings | undefined;
   /** Absent where it is off. */
   readonly responseCache?: ResponseCacheSettings | undefined;
+  /** Absent where clients report nothing. */
+  readonly feedback?: { readonly secret: string } | undefined;
   readonly generation: number;
   readonly targets: readonly TargetRoute[];
   readonly revisions: ReadonlyMap<number, RevisionRoute>;

@@ -208,6 +208,7 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
     suspended: endpoint.suspended,
     payloadLog: endpoint.payload_log ?? undefined,
     responseCache: responseCache.enabled ? responseCache : undefined,
+    feedback: endpoint.routing.feedback?.enabled ? { secret: endpoint.feedback_secret } : undefined,
     generation: endpoint.generation,
     targets,
     revisions,

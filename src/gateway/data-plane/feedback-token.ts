@@ -1,0 +1,20 @@
+import { writeToken } from '../../core/feedback/token.js';
+import type { HeaderFields } from '../http/exchange.js';
+import type { Destination, Plane } from './plane.js';
+
+/** The header with which clients report what came of an answer. */
+export const FEEDBACK_HEADER = 'sluice-feedback';
+
+/** An answer's headers with the token of its revision and request, for an endpoint that takes feedback. */
+export function withToken(
+  { services }: Plane,
+  { endpoint, revision }: Destination,
+  requestId: string,
+  headers: HeaderFields,
+): HeaderFields {
+  const { feedback, id } = endpoint;
+  if (!feedback) return headers;
+  const second = Math.floor(services.clock.now() / 1000);
+  const token = writeToken(feedback.secret, id, { revision: revision.number, second, requestId });
+  return { ...headers, [FEEDBACK_HEADER]: token };
+}
