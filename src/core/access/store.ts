@@ -21,24 +21,25 @@ export interface NewKey {
 export async function createKey(db: Db, input: NewKey): Promise<{ id: string; key: string }> {
   const key = newKey();
   const id = newId('key');
-  await db
-    .insertInto('api_keys')
-    .values({
-      id,
-      project: input.project,
-      name: input.name,
-      hash: hashKey(key),
-      hint: keyHint(key),
-      role: input.role,
-      expires_at: input.expiresAt ?? null,
-      internal: input.internal ?? false,
-    })
-    .execute();
-  if (!input.internal) {
-    const data = { key: id, name: input.name, role: input.role, actor: input.actor ?? '' };
-    await emit(db, { project: input.project, kind: 'key.created', subject: `key/${id}`, data });
-  }
-  await notifyKeys(db);
+  const { project, name, role, actor = '' } = input;
+  await db.transaction().execute(async (tx) => {
+    await tx
+      .insertInto('api_keys')
+      .values({
+        id,
+        project,
+        name,
+        hash: hashKey(key),
+        hint: keyHint(key),
+        role,
+        expires_at: input.expiresAt ?? null,
+        internal: input.internal ?? false,
+      })
+      .execute();
+    if (!input.internal)
+      await emit(tx, { project, kind: 'key.created', subject: `key/${id}`, data: { key: id, name, role, actor } });
+    await notifyKeys(tx);
+  });
   return { id, key };
 }
 
@@ -80,17 +81,19 @@ export async function forgetInternalKeys(db: Db): Promise<void> {
 }
 
 export async function revokeKey(db: Db, project: string, id: string, actor = ''): Promise<void> {
-  const done = await db
-    .updateTable('api_keys')
-    .set({ revoked_at: new Date() })
-    .where('project', '=', project)
-    .where('id', '=', id)
-    .where('revoked_at', 'is', null)
-    .executeTakeFirst();
-  if (done.numUpdatedRows === 0n)
-    throw new AppError('not_found', `there is no live key "${id}"`, { details: { key: id } });
-  await emit(db, { project, kind: 'key.revoked', subject: `key/${id}`, data: { key: id, actor } });
-  await notifyKeys(db);
+  await db.transaction().execute(async (tx) => {
+    const done = await tx
+      .updateTable('api_keys')
+      .set({ revoked_at: new Date() })
+      .where('project', '=', project)
+      .where('id', '=', id)
+      .where('revoked_at', 'is', null)
+      .executeTakeFirst();
+    if (done.numUpdatedRows === 0n)
+      throw new AppError('not_found', `there is no live key "${id}"`, { details: { key: id } });
+    await emit(tx, { project, kind: 'key.revoked', subject: `key/${id}`, data: { key: id, actor } });
+    await notifyKeys(tx);
+  });
 }
 
 async function notifyKeys(db: Db): Promise<void> {

@@ -34,16 +34,18 @@ export async function addDataset(
     const newest = await findDataset(db, project, name);
     if (newest?.digest === digest) return { version: newest.version, created: false };
     const version = (newest?.version ?? 0) + 1;
-    const made = await db
-      .insertInto('datasets')
-      .values({ project, name, version, digest, bytes })
-      .onConflict((conflict) => conflict.doNothing())
-      .executeTakeFirst();
-    if (made.numInsertedOrUpdatedRows === 1n) {
+    const created = await db.transaction().execute(async (tx) => {
+      const made = await tx
+        .insertInto('datasets')
+        .values({ project, name, version, digest, bytes })
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirst();
+      if (made.numInsertedOrUpdatedRows === 0n) return false;
       const data = { dataset: name, version, digest, bytes };
-      await emit(db, { project, kind: 'dataset.added', subject: `dataset/${name}`, data });
-      return { version, created: true };
-    }
+      await emit(tx, { project, kind: 'dataset.added', subject: `dataset/${name}`, data });
+      return true;
+    });
+    if (created) return { version, created };
     if (tries === 20) throw new AppError('conflict', `dataset "${name}" changes too fast; try again`);
   }
 }

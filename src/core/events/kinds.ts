@@ -3,6 +3,7 @@ export const EVENT_KINDS = {
   'alias.moved': 'a model’s alias points at another version, or at none',
   'batch.submitted': 'a batch prediction was submitted',
   'batch.started': 'a worker began with a batch prediction',
+  'batch.recovered': 'its worker was lost, and another one goes on',
   'batch.succeeded': 'a batch prediction ended, and its result can be read',
   'batch.failed': 'a batch prediction ended without a result',
   'batch.cancelled': 'a batch prediction was stopped by hand',
