@@ -45,6 +45,18 @@ const SCALING: Fields = {
   threads: leaf,
 };
 
+const BANDIT: Fields = {
+  enabled: leaf,
+  reward: leaf,
+  arms: leaf,
+  intervalSec: leaf,
+  minPercent: leaf,
+  minChangePercent: leaf,
+  minHoldSec: leaf,
+  windowSec: leaf,
+  prior: { good: leaf, bad: leaf },
+};
+
 const RUNTIME: Fields = {
   batching: { maxRows: leaf, delayMs: leaf, preferredRows: leaf },
   instances: leaf,
@@ -91,7 +103,7 @@ export const SPEC_FIELDS: Readonly<Record<Kind, Fields>> = {
     model: leaf,
     access: leaf,
     scaling: SCALING,
-    routing: { stickyHeader: leaf },
+    routing: { stickyHeader: leaf, feedback: { enabled: leaf, maxAgeSec: leaf }, bandit: BANDIT },
     policy: { auto: leaf, gates: GATE, rollout: ROLLOUT },
     runtime: RUNTIME,
     placement: PLACEMENT,
