@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { loadConfig } from '../src/config.js';
 import { renderConfigDocs, renderEnvExample } from '../src/config-docs.js';
+import { kindsTable } from '../src/core/events/kinds.js';
 import { createApp } from '../src/gateway/app.js';
 import type { Services } from '../src/gateway/services.js';
 import { quietLog } from './support/quiet-log.js';
@@ -25,4 +26,8 @@ it('docs/openapi.json is what the gateway serves', async () => {
   const app = createApp({ limits: {}, log: quietLog } as Services);
   const served = await (await app.request('/openapi.json')).json();
   expect(JSON.parse(await committed('docs/openapi.json'))).toEqual(served);
+});
+
+it('docs/events.md lists every kind of event', async () => {
+  expect(await committed('docs/events.md')).toContain(kindsTable());
 });

@@ -1,6 +1,8 @@
 /** The API's answers, as far as the command line reads them. */
 import { ApiError } from './client-errors.js';
 
+import type { Promotion } from './rollout-types.js';
+
 export interface ModelSummary {
   readonly name: string;
   readonly description: string;

@@ -28,7 +28,9 @@ export const GROUPS: readonly Group[] = [
   { name: 'rollouts', summary: 'take a version live step by step', load: () => import('./rollouts.js') },
   { name: 'promotions', summary: 'approve what is to go live', load: () => import('./promotions.js') },
   { name: 'predict', summary: 'send a prediction', load: () => import('./predict.js') },
+  { name: 'feedback', summary: 'report what came of predictions', load: () => import('./feedback.js') },
   { name: 'batch', summary: 'predict every row of a file', load: () => import('./batch.js') },
+  { name: 'webhooks', summary: 'have events posted to an address', load: () => import('./webhooks.js') },
   { name: 'keys', summary: 'create and revoke API keys', load: () => import('./keys.js') },
   { name: 'engines', summary: 'install what models run on', load: () => import('./engines.js') },
 ];

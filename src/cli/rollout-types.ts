@@ -1,4 +1,5 @@
 /** What the API answers of promotions and rollouts. */
+import type { Said } from './api-types.js';
 
 export interface Promotion {
   readonly id: string;

@@ -10,12 +10,16 @@ export interface JobMap {
   'promotion.decide': { readonly promotionId: string };
   /** Look at a rollout and move it on. */
   'rollout.advance': { readonly rolloutId: string };
+  /** Let an endpoint's traffic follow its rewards. */
+  'bandit.adjust': { readonly endpointId: string };
   /** Run one attempt of an asynchronous prediction. */
   'prediction.run': { readonly predictionId: string };
   /** Run one attempt of a batch prediction. */
   'batch.run': { readonly batchId: string };
   /** Try to deliver a webhook. */
   'webhook.send': { readonly deliveryId: string };
+  /** Send a subscription the events that it waits for. */
+  'webhook.push': { readonly subscriptionId: string };
 }
 
 export type JobName = keyof JobMap;

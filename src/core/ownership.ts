@@ -118,9 +118,11 @@ export async function recoverLost(
 
 /** What waits and whose time has come, but perhaps nobody was told of; the longest first. It is left alone for a while. */
 export async function overdue(db: Db, work: Work | 'webhook_deliveries'): Promise<{ id: string; attempt: number }[]> {
+  // a subscription's events are sent one after the other, by whoever holds the subscription
+  const own = work === 'webhook_deliveries' ? sql`and subscription_id is null` : sql``;
   const { rows } = await sql<{ id: string; attempt: number }>`
     update ${sql.table(work)} set look_at = ${fromNow(LOOK_AGAIN_MS)}
-    where id in (select id from ${sql.table(work)} where state = 'queued' and look_at <= now()
+    where id in (select id from ${sql.table(work)} where state = 'queued' and look_at <= now() ${own}
       order by look_at limit ${LOOK_AT_MOST} for update skip locked)
     returning id, attempt`.execute(db);
   return rows;

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../errors.js';
 import type { Signature } from '../protocol/signature.js';
 import type { BatchPlan, BatchSpec } from './batch/spec.js';
 import type { Json, MaybeJson, MaybeWhen, When, WorkColumns } from './columns.js';
+import type { FeedbackTables } from './feedback/tables.js';
 import type { Artifact, Lineage } from './models/model.js';
 import type { ServerSpec } from './models/server.js';
 import type { StoredRequest } from './predictions/spec.js';
@@ -12,9 +13,9 @@ import type { ServingTables } from './serving-tables.js';
 import type { OutputColumn } from './tables/outputs.js';
 import type { LogStream } from './training/runner.js';
 import type { JobSpec, JobState } from './training/spec.js';
-import type { DeliveryState } from './webhooks/delivery-state.js';
+import type { WebhookTables } from './webhooks/tables.js';
 
-export interface Schema extends ServingTables, PromotionTables {
+export interface Schema extends ServingTables, PromotionTables, FeedbackTables, WebhookTables {
   projects: { name: string; created_at: When };
   api_keys: {
     id: string;
@@ -159,24 +160,6 @@ export interface Schema extends ServingTables, PromotionTables {
     output_bytes: number | null;
     bad: Generated<number>;
     done_at: MaybeWhen;
-  };
-  webhook_secrets: { project: string; secret: string; created_at: When };
-  webhook_deliveries: {
-    id: string;
-    project: string;
-    /** What it tells of, such as `prediction/pr_…`. */
-    subject: string;
-    url: string;
-    body: string;
-    state: ColumnType<DeliveryState, DeliveryState | undefined, DeliveryState>;
-    attempt: Generated<number>;
-    /** Of the last answer. */
-    status: number | null;
-    reason: ColumnType<string, string | undefined, string>;
-    created_at: When;
-    ended_at: MaybeWhen;
-    due_at: When;
-    look_at: Date;
   };
   /** Blobs that nothing may refer to any more. */
   blob_garbage: { digest: string; since: When };

@@ -32,6 +32,8 @@ export interface ServingTables {
     /** Counts every change of traffic; a change names the generation it was decided on. */
     generation: number;
     last_revision: number;
+    /** What its feedback tokens are signed with; leaves the gateways never. */
+    feedback_secret: Generated<string>;
     created_at: When;
     deleted_at: MaybeWhen;
   };

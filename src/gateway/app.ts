@@ -12,6 +12,7 @@ import { blobRoutes } from './routes/blobs.js';
 import { datasetRoutes } from './routes/datasets.js';
 import { endpointRoutes } from './routes/endpoints.js';
 import { eventRoutes } from './routes/events.js';
+import { feedbackRoutes, feedbackSummaryRoutes } from './routes/feedback.js';
 import { hookRoutes, openHookRoutes } from './routes/hooks.js';
 import { jobRoutes } from './routes/jobs.js';
 import { keyRoutes, whoamiRoutes } from './routes/keys.js';
@@ -46,6 +47,7 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
   // before keys are asked for: a hook's address is its secret
   app.use(`${API}/hooks/*`, apiTimeout(services.limits.apiTimeoutMs), jsonBody(HOOK_BYTES));
   app.route(API, openHookRoutes(services));
+  app.route(API, feedbackRoutes(services));
 
   app.use(`${API}/*`, authenticated(services));
   app.route(API, whoamiRoutes());
@@ -62,6 +64,7 @@ export function createApp(services: Services): OpenAPIHono<GatewayEnv> {
   app.route(API, endpointRoutes(services));
   app.route(API, trafficRoutes(services));
   app.route(API, shadowRoutes(services));
+  app.route(API, feedbackSummaryRoutes(services));
   app.route(API, promotionRoutes(services));
   app.route(API, hookRoutes(services));
   app.route(API, recordRoutes(services));

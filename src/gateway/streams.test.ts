@@ -187,6 +187,23 @@ describe('live events', () => {
   });
 });
 
+test('live events of some kinds: resumed behind what was not wanted', async () => {
+  const before = await runningJob();
+  const { next } = (await (await fetch(`${url}/events`, { headers: auth() })).json()) as { next: number };
+  await gateway.call('admin', 'POST', '/api/v1/models', { name: 'other' });
+  const jobs = [await runningJob(), await runningJob()];
+  const seen: unknown[] = [];
+  for await (const event of events('/events?kinds=job.st*', { 'last-event-id': String(next) })) {
+    seen.push(`${event.event} ${event.data.subject}`);
+    if (seen.length === 2) break;
+  }
+  expect(seen).toEqual(jobs.map(({ id }) => `job.started job/${id}`));
+  for await (const event of events(`/events?subject=job/${before.id}&after=0`)) {
+    expect(event.event).toBe('job.submitted');
+    break;
+  }
+});
+
 test('a call that takes too long: 504', async () => {
   await gateway.db.transaction().execute(async (tx) => {
     await sql`lock table models in access exclusive mode`.execute(tx);

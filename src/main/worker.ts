@@ -21,6 +21,7 @@ import { Spares } from '../platform/fleet/spares.js';
 import { createAskGateway } from '../platform/gateways/ask-gateway.js';
 import { openQueue } from '../platform/queue/open.js';
 import { createAskWebhook, createPostWebhook } from '../platform/webhooks/post.js';
+import { createBanditAdjust } from '../workers/bandit-adjust.js';
 import { createBatchRun } from '../workers/batch-run.js';
 import { clean } from '../workers/clean.js';
 import { Holdings } from '../workers/holdings.js';
@@ -29,6 +30,7 @@ import { createPromotionDecide } from '../workers/promotion-decide.js';
 import { reconcile, takeBack } from '../workers/reconcile.js';
 import { createRolloutAdvance } from '../workers/rollout-advance.js';
 import { cleanEnded, createTrainingRun } from '../workers/training-run.js';
+import { createWebhookPush } from '../workers/webhook-push.js';
 import { createWebhookSend } from '../workers/webhook-send.js';
 import { blobsOptions } from './blobs-options.js';
 import { eventually } from './child.js';
@@ -114,8 +116,10 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
       'training.run': createTrainingRun({ ...deps, runner }),
       'promotion.decide': createPromotionDecide({ ...deps, askWebhook: createAskWebhook(reach) }),
       'rollout.advance': createRolloutAdvance(deps),
+      'bandit.adjust': createBanditAdjust(deps),
       'prediction.run': createPredictionRun({ ...deps, ask, holdings }),
       'webhook.send': createWebhookSend({ ...deps, post }),
+      'webhook.push': createWebhookPush({ ...deps, post }),
       'batch.run': createBatchRun({
         ...deps,
         ask,

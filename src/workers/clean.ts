@@ -3,6 +3,7 @@ import { forgetInternalKeys } from '../core/access/store.js';
 import { forgetParts } from '../core/batch/parts.js';
 import { sweepBlobs } from '../core/blob-references.js';
 import type { Blobs } from '../core/blobs.js';
+import { forgetFeedback } from '../core/feedback/store.js';
 import { forgetDeadGateways } from '../core/gateways/store.js';
 import { forgetCheckpoints } from '../core/pods/jobs.js';
 import { forgetPredictions } from '../core/predictions/store.js';
@@ -23,6 +24,7 @@ export async function clean({ db, blobs, keepMs }: CleanDeps): Promise<boolean> 
   const checkpoints = await forgetCheckpoints(db);
   const swept = await sweepBlobs(db, blobs);
   await forgetDeliveries(db, keepMs);
+  await forgetFeedback(db);
   await forgetInternalKeys(db);
   await forgetDeadGateways(db);
   return predictions + batches + checkpoints + swept > 0;

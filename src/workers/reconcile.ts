@@ -1,5 +1,6 @@
 /** Finds what was written and never enqueued, and what a dead worker left running. Harmless to run anywhere, any time. */
 import type { Clock } from '../clock.js';
+import { overdueBandits } from '../core/bandit/adjust.js';
 import { failLateBatches, recoverBatches } from '../core/batch/ends.js';
 import { forgetStatistics } from '../core/inference/statistics.js';
 import { attemptQueueId, type Enqueue } from '../core/jobs.js';
@@ -13,6 +14,7 @@ import { LOOK_EVERY_MS } from '../core/rollouts/advance.js';
 import { overdueRollouts } from '../core/rollouts/store.js';
 import type { Db } from '../core/schema.js';
 import { recoverJobs } from '../core/training/attempts.js';
+import { waitingSubscriptions } from '../core/webhooks/subscriptions.js';
 
 /** A worker that has not been heard of for this long has lost its training job. */
 export const JOB_SILENCE_MS = 15_000;
@@ -48,6 +50,9 @@ export async function reconcile({ db, enqueue, clock }: ReconcileDeps): Promise<
   for (const id of await overdueRollouts(db, 3 * LOOK_EVERY_MS)) {
     await enqueue('rollout.advance', { rolloutId: id }, { id: `${id}-late-${era}` });
   }
+  for (const id of await overdueBandits(db, 3 * LOOK_EVERY_MS)) {
+    await enqueue('bandit.adjust', { endpointId: id }, { id: `${id}-bandit-late-${era}` });
+  }
   await reconcilePredictions({ db, enqueue });
   await forgetStatistics(db);
 }
@@ -62,6 +67,8 @@ async function reconcilePredictions({ db, enqueue }: Pick<ReconcileDeps, 'db' | 
   await failLateBatches(db);
   for (const { id, attempt } of await overdue(db, 'batch_predictions'))
     await enqueue('batch.run', { batchId: id }, { id: attemptQueueId(id, attempt) });
+  for (const { id, lease } of await waitingSubscriptions(db))
+    await enqueue('webhook.push', { subscriptionId: id }, { id: attemptQueueId(id, lease) });
   for (const { id, attempt } of await overdue(db, 'webhook_deliveries'))
     await enqueue('webhook.send', { deliveryId: id }, { id: attemptQueueId(id, attempt) });
 }

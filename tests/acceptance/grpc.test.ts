@@ -30,7 +30,10 @@ beforeAll(async () => {
   gateway = await startGatewayProcess();
   for (const model of MODELS) {
     const version = await gateway.upload(model, await readFile(modelPath(`${model}.onnx`)));
-    await gateway.serve(model, model, version, { scaling: { concurrency: model === 'slow' ? 1 : 64, maxReplicas: 1 } });
+    await gateway.serve(model, model, version, {
+      scaling: { concurrency: model === 'slow' ? 1 : 64, maxReplicas: 1 },
+      ...(model === 'add' ? { routing: { feedback: {} } } : {}),
+    });
   }
   client = session(Number(new URL(gateway.url).port));
   auth = { authorization: `Bearer ${gateway.key}` };
@@ -101,6 +104,14 @@ describe('ModelInfer', () => {
       expect(answer).toMatchObject({ modelName: 'identity-fp32', modelVersion: '1', id: 'r1' });
       expect(answer.outputs[0]?.data).toEqual(tensor.data);
     }
+  });
+
+  it('carries a token where the endpoint takes feedback', async () => {
+    const inputs = [fp32('a', [1, 2], [1, 2]), fp32('b', [1, 2], [1, 2])];
+    const { head } = await infer(message('add', request(inputs)));
+    expect(head['sluice-feedback']).toMatch(/^1\.1\./);
+    const other = await infer(message('identity-fp32', request([fp32('x', [1, 2], [1, 2])])));
+    expect([other.status, other.head['sluice-feedback']]).toEqual(['0', undefined]);
   });
 
   it('keeps 64-bit integers and strings whole', async () => {

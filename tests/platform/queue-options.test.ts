@@ -34,11 +34,13 @@ describe('queue ids', () => {
 
 test('every job has a policy', () => {
   expect([...JOB_NAMES].sort()).toEqual([
+    'bandit.adjust',
     'batch.run',
     'prediction.run',
     'promotion.decide',
     'rollout.advance',
     'training.run',
+    'webhook.push',
     'webhook.send',
   ]);
 });

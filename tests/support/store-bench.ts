@@ -3,6 +3,7 @@ import { afterAll } from 'vitest';
 import type { Db } from '../../src/core/schema.js';
 import { migrate } from '../../src/platform/db/migrate.js';
 import { type Database, openDatabase } from '../../src/platform/db/open.js';
+import { onlyKnownKinds } from './known-kinds.js';
 import { freshDatabase } from './postgres.js';
 import { quietLog } from './quiet-log.js';
 
@@ -11,7 +12,10 @@ export { addEndpoint, addVersion } from './endpoint-rows.js';
 const open: Database[] = [];
 
 afterAll(async () => {
-  for (const database of open.splice(0)) await database.close();
+  for (const database of open.splice(0)) {
+    await onlyKnownKinds(database.db);
+    await database.close();
+  }
 });
 
 export async function migratedDatabase(): Promise<Db> {

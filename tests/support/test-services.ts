@@ -28,6 +28,7 @@ import { openDatabase } from '../../src/platform/db/open.js';
 import { createArtifacts } from '../../src/platform/fleet/artifacts.js';
 import { createSandbox } from '../../src/platform/fleet/sandbox.js';
 import { Spares } from '../../src/platform/fleet/spares.js';
+import { onlyKnownKinds } from './known-kinds.js';
 import { launcherOf } from './launcher.js';
 import { freshDatabase } from './postgres.js';
 
@@ -197,6 +198,7 @@ export async function testGateway(
   closers.push(async () => {
     await listener.close();
     await sandbox.close();
+    await onlyKnownKinds(db);
     await close();
     await rm(folder, { recursive: true, force: true });
   });

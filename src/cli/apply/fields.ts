@@ -87,6 +87,17 @@ const SCALING: Fields = {
   threads: leaf,
 };
 
+const BANDIT: Fields = {
+  enabled: leaf,
+  reward: leaf,
+  arms: leaf,
+  intervalSec: leaf,
+  minPercent: leaf,
+  minChangePercent: leaf,
+  minHoldSec: leaf,
+  windowSec: leaf,
+  prior: { good: leaf, bad: leaf },
+};
 const ROUTING: Fields = {
   stickyHeader: leaf,
   sticky: { by: leaf, name: leaf },
@@ -96,6 +107,16 @@ const ROUTING: Fields = {
     to: { revision: leaf, tag: leaf, targets: { revision: leaf, percent: leaf } },
   },
   claimsHeader: leaf,
+  shadow: {
+    absoluteTolerance: leaf,
+    relativeTolerance: leaf,
+    outputs: leaf,
+    maxInFlight: leaf,
+    maxBodyBytes: leaf,
+    timeoutMs: leaf,
+  },
+  feedback: { enabled: leaf, maxAgeSec: leaf },
+  bandit: BANDIT,
 };
 
 const RUNTIME: Fields = {

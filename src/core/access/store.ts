@@ -1,6 +1,7 @@
 /** API keys in Postgres, and the table of them that a gateway keeps in memory. */
 import { sql } from 'kysely';
 import { AppError } from '../../errors.js';
+import { emit } from '../events/store.js';
 import { newId } from '../id.js';
 import type { Db } from '../schema.js';
 import { type Caller, hashKey, keyHint, newKey } from './key.js';
@@ -12,26 +13,33 @@ export interface NewKey {
   readonly expiresAt?: Date | undefined;
   /** Made by the platform for itself: no list shows it, and it is removed once it has expired. */
   readonly internal?: boolean;
+  /** Who makes it. */
+  readonly actor?: string;
 }
 
 /** Makes a key; the answer is the only time that it is seen whole. */
 export async function createKey(db: Db, input: NewKey): Promise<{ id: string; key: string }> {
   const key = newKey();
   const id = newId('key');
-  await db
-    .insertInto('api_keys')
-    .values({
-      id,
-      project: input.project,
-      name: input.name,
-      hash: hashKey(key),
-      hint: keyHint(key),
-      role: input.role,
-      expires_at: input.expiresAt ?? null,
-      internal: input.internal ?? false,
-    })
-    .execute();
-  await notifyKeys(db);
+  const { project, name, role, actor = '' } = input;
+  await db.transaction().execute(async (tx) => {
+    await tx
+      .insertInto('api_keys')
+      .values({
+        id,
+        project,
+        name,
+        hash: hashKey(key),
+        hint: keyHint(key),
+        role,
+        expires_at: input.expiresAt ?? null,
+        internal: input.internal ?? false,
+      })
+      .execute();
+    if (!input.internal)
+      await emit(tx, { project, kind: 'key.created', subject: `key/${id}`, data: { key: id, name, role, actor } });
+    await notifyKeys(tx);
+  });
   return { id, key };
 }
 
@@ -72,17 +80,20 @@ export async function forgetInternalKeys(db: Db): Promise<void> {
     .execute();
 }
 
-export async function revokeKey(db: Db, project: string, id: string): Promise<void> {
-  const done = await db
-    .updateTable('api_keys')
-    .set({ revoked_at: new Date() })
-    .where('project', '=', project)
-    .where('id', '=', id)
-    .where('revoked_at', 'is', null)
-    .executeTakeFirst();
-  if (done.numUpdatedRows === 0n)
-    throw new AppError('not_found', `there is no live key "${id}"`, { details: { key: id } });
-  await notifyKeys(db);
+export async function revokeKey(db: Db, project: string, id: string, actor = ''): Promise<void> {
+  await db.transaction().execute(async (tx) => {
+    const done = await tx
+      .updateTable('api_keys')
+      .set({ revoked_at: new Date() })
+      .where('project', '=', project)
+      .where('id', '=', id)
+      .where('revoked_at', 'is', null)
+      .executeTakeFirst();
+    if (done.numUpdatedRows === 0n)
+      throw new AppError('not_found', `there is no live key "${id}"`, { details: { key: id } });
+    await emit(tx, { project, kind: 'key.revoked', subject: `key/${id}`, data: { key: id, actor } });
+    await notifyKeys(tx);
+  });
 }
 
 async function notifyKeys(db: Db): Promise<void> {

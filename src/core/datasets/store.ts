@@ -1,6 +1,7 @@
 /** Named, versioned data and the ledger of blobs: which project brought which bytes. */
 import { AppError } from '../../errors.js';
 import type { Digest } from '../blobs.js';
+import { emit } from '../events/store.js';
 import type { Db } from '../schema.js';
 
 /** Notes that a project stored a blob. Only what it brought itself can it use, so a digest is no way to another's data. */
@@ -33,12 +34,18 @@ export async function addDataset(
     const newest = await findDataset(db, project, name);
     if (newest?.digest === digest) return { version: newest.version, created: false };
     const version = (newest?.version ?? 0) + 1;
-    const made = await db
-      .insertInto('datasets')
-      .values({ project, name, version, digest, bytes })
-      .onConflict((conflict) => conflict.doNothing())
-      .executeTakeFirst();
-    if (made.numInsertedOrUpdatedRows === 1n) return { version, created: true };
+    const created = await db.transaction().execute(async (tx) => {
+      const made = await tx
+        .insertInto('datasets')
+        .values({ project, name, version, digest, bytes })
+        .onConflict((conflict) => conflict.doNothing())
+        .executeTakeFirst();
+      if (made.numInsertedOrUpdatedRows === 0n) return false;
+      const data = { dataset: name, version, digest, bytes };
+      await emit(tx, { project, kind: 'dataset.added', subject: `dataset/${name}`, data });
+      return true;
+    });
+    if (created) return { version, created };
     if (tries === 20) throw new AppError('conflict', `dataset "${name}" changes too fast; try again`);
   }
 }

@@ -1,5 +1,7 @@
 /** What an endpoint is made of. The schemas validate the API and the YAML, fill in the defaults, and document both. */
 import { z } from 'zod';
+import { banditSchema } from '../bandit/settings.js';
+import { feedbackSchema } from '../feedback/settings.js';
 import { responseCacheSchema } from '../inference/response-cache/settings.js';
 import { choiceFields } from '../inference/routing/settings.js';
 import { shadowSchema } from '../inference/shadow/settings.js';
@@ -76,11 +78,17 @@ export const routingSchema = z
     shadow: shadowSchema
       .optional()
       .describe('How answers of shadows are compared, and how much copies may take; its defaults when absent.'),
+    feedback: feedbackSchema.optional().describe('Clients report what came of the answers.'),
+    bandit: banditSchema.optional().describe('Traffic follows what clients report.'),
   })
   .strict()
   .refine(({ stickyHeader, sticky }) => stickyHeader === undefined || sticky === undefined, {
     message: 'says the same as stickyHeader: name one of them',
     path: ['sticky'],
+  })
+  .refine(({ bandit, feedback }) => !bandit?.enabled || feedback?.enabled === true, {
+    message: 'needs routing.feedback.enabled: without feedback there is no reward',
+    path: ['bandit'],
   });
 
 export const endpointSpecSchema = z

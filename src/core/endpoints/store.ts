@@ -168,18 +168,28 @@ export async function deleteEndpoint(db: Db, project: string, name: string, acto
       .where('deleted_at', 'is', null)
       .executeTakeFirst();
     if (done.numUpdatedRows === 0n) throw new AppError('not_found', `endpoint "${name}" was deleted by somebody else`);
-    await tx
+    const rollouts = await tx
       .updateTable('rollouts')
       .set({ state: 'aborted', reason, ended_at: now })
       .where('endpoint_id', '=', endpoint.id)
       .where('ended_at', 'is', null)
+      .returning('id')
       .execute();
-    await tx
+    const promotions = await tx
       .updateTable('promotions')
       .set({ state: 'aborted', reason, ended_at: now })
       .where('endpoint_id', '=', endpoint.id)
       .where('ended_at', 'is', null)
+      .returning(['id', 'version'])
       .execute();
+    for (const { id } of rollouts) {
+      const data = { rollout: id, endpoint: name, message: reason };
+      await emit(tx, { project, kind: 'rollout.aborted', subject: `rollout/${id}`, data });
+    }
+    for (const { id, version } of promotions) {
+      const data = { promotion: id, endpoint: name, model: endpoint.model, version, reason };
+      await emit(tx, { project, kind: 'promotion.aborted', subject: `promotion/${id}`, data });
+    }
     await emit(tx, { project, kind: 'endpoint.deleted', subject: `endpoint/${name}`, data: { endpoint: name, actor } });
     await notifyRouting(tx, endpoint.id);
   });

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Db } from '../schema.js';
+import { type EventFilter, likePattern } from './filter.js';
 
 /** A change of state that people and programs may want to follow. `subject` is the resource, such as `rollout/ro_…`. */
 export interface NewEvent {
@@ -24,12 +25,16 @@ const SETTLE_MS = 3000;
 /** Gaps are looked for among so many of the newest events. */
 const SETTLE_EVENTS = 1000;
 
+/** Where a subscription's test stands among the events; nobody else is sent it. */
+export const WEBHOOK_TEST = 'webhook.test';
+
 /**
  * Events of a project after a sequence number, oldest first. A number is taken before its transaction commits, so a lower
  * one can appear after a higher one: what stands behind a gap that may still fill is `held` back, and a reader that goes
- * on from the last number it saw misses nothing.
+ * on from the last number it saw misses nothing. `upTo`: everything up to there was looked at, wanted or not.
  */
-export async function eventsAfter(db: Db, project: string, after: number, limit = 500) {
+export async function eventsAfter(db: Db, project: string, after: number, limit = 500, filter: EventFilter = {}) {
+  const { kinds, subject } = filter;
   // one snapshot of both reads: a gap that appears in between is not overlooked
   return db
     .transaction()
@@ -42,11 +47,28 @@ export async function eventsAfter(db: Db, project: string, after: number, limit 
         .where('project', '=', project)
         .where('seq', '>', after)
         .$if(unsettled !== undefined, (query) => query.where('seq', '<', unsettled as number))
+        .$if(kinds !== undefined, (query) =>
+          query.where(sql<boolean>`kind like any(${(kinds ?? []).map(likePattern)}::text[])`),
+        )
+        .$if(subject !== undefined, (query) => query.where('subject', '=', subject ?? ''))
         .orderBy('seq')
         .limit(limit)
         .execute();
-      return { events, held: unsettled !== undefined && events.length < limit };
+      const full = events.length === limit;
+      const settled = full ? undefined : await lastOf(tx, project, unsettled);
+      const upTo = Math.max(after, events.at(-1)?.seq ?? 0, settled ?? 0);
+      return { events, upTo, held: unsettled !== undefined && !full };
     });
+}
+
+async function lastOf(db: Db, project: string, unsettled: number | undefined): Promise<number> {
+  const row = await db
+    .selectFrom('events')
+    .select((e) => e.fn.max('seq').as('seq'))
+    .where('project', '=', project)
+    .$if(unsettled !== undefined, (query) => query.where('seq', '<', unsettled as number))
+    .executeTakeFirst();
+  return Number(row?.seq ?? 0);
 }
 
 /** The newest sequence number, from which a listener that wants only what is new begins. */

@@ -79,6 +79,8 @@ export interface EndpointRoute extends Choice {
   readonly responseCache?: ResponseCacheSettings | undefined;
   /** Absent where no request is copied. */
   readonly shadow?: ShadowRoute | undefined;
+  /** Absent where clients report nothing. */
+  readonly feedback?: { readonly secret: string } | undefined;
   readonly generation: number;
   readonly targets: readonly TargetRoute[];
   readonly revisions: ReadonlyMap<number, RevisionRoute>;

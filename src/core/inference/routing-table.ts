@@ -278,6 +278,7 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
     payloadLog: endpoint.payload_log ?? undefined,
     responseCache: responseCache.enabled ? responseCache : undefined,
     shadow: shadowOf(endpoint, targets),
+    feedback: endpoint.routing.feedback?.enabled ? { secret: endpoint.feedback_secret } : undefined,
     generation: endpoint.generation,
     targets,
     revisions,

@@ -28,6 +28,7 @@ const KEPT = [
   'inference-header-content-length',
   'sluice-revision',
   'sluice-model-version',
+  'sluice-feedback',
   ERROR_CODE_HEADER,
 ];
 

@@ -46,6 +46,32 @@ export function judge(attempt: number, answer: number | AppError, random: number
   return { state: 'queued', status, reason, inMs: Math.round(wait * (0.9 + 0.2 * random)) };
 }
 
+/** How long an event is tried to be delivered, from when it happened. */
+export const EVENT_MS = 24 * HOUR;
+
+/** Waits between tries of an event: the last one again and again. Those behind it wait as well, so it is not long. */
+const EVENT_RETRY_MS: readonly number[] = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE];
+
+/** Answers that say that the message itself is wrong: it would be refused again, and holds up those behind it. */
+const OWN_FAULT: ReadonlySet<number> = new Set([400, 413, 415, 422]);
+
+/** What a try's answer means for an event that is `ageMs` old. */
+export function judgeEvent(attempt: number, answer: number | AppError, random: number, ageMs: number): TryOutcome {
+  const judged = judge(1, answer, random);
+  if (judged.state !== 'queued') return judged;
+  const { status, reason } = judged;
+  if (status !== null && OWN_FAULT.has(status)) return { state: 'failed', status, reason, inMs: 0 };
+  if (ageMs >= EVENT_MS)
+    return {
+      state: 'failed',
+      status,
+      reason: `given up ${Math.round(EVENT_MS / HOUR)} h after the event: ${reason}`,
+      inMs: 0,
+    };
+  const wait = EVENT_RETRY_MS[Math.min(attempt, EVENT_RETRY_MS.length) - 1] ?? 0;
+  return { state: 'queued', status, reason, inMs: Math.round(wait * (0.9 + 0.2 * random)) };
+}
+
 /** How long an answer is waited for. */
 const ANSWER_MS = TRY_MS / 2;
 
@@ -71,18 +97,36 @@ export interface SendDeps {
 
 /** Makes a try, when one is due. Answers when to make the next one, with the number of those made; undefined for never. */
 export async function sendWebhook(
-  { db, post }: SendDeps,
+  deps: SendDeps,
   id: string,
   signal: AbortSignal,
 ): Promise<{ attempt: number; inMs: number } | undefined> {
+  const tried = await tryDelivery(deps, id, signal);
+  return tried?.state === 'queued' ? tried : undefined;
+}
+
+/** Makes a try, when one is due, and notes what became of it; undefined when there is nothing to do. */
+export async function tryDelivery(
+  { db, post }: SendDeps,
+  id: string,
+  signal: AbortSignal,
+): Promise<(TryOutcome & { attempt: number }) | undefined> {
   const delivery = await claimDelivery(db, id);
   if (!delivery) return undefined;
-  const { body, url, attempt, project } = delivery;
+  const { body, url, attempt, project, give_up_at: giveUpAt } = delivery;
   const timestampSec = Math.floor(Date.now() / 1000);
   const signed = signedHeaders(await webhookSecret(db, project), { id, timestampSec, body });
-  const headers = { 'content-type': 'application/json', 'user-agent': 'sluice-webhooks', ...signed };
+  const headers = {
+    'content-type': 'application/json',
+    'user-agent': 'sluice-webhooks',
+    ...delivery.headers,
+    ...signed,
+  };
   const answer = await answerOf(post, { url, headers, body, signal });
-  const outcome = judge(attempt, answer, Math.random());
+  const outcome =
+    giveUpAt === null
+      ? judge(attempt, answer, Math.random())
+      : judgeEvent(attempt, answer, Math.random(), Date.now() - giveUpAt.getTime() + EVENT_MS);
   await noteTry(db, { id, attempt }, outcome);
-  return outcome.state === 'queued' ? { attempt, inMs: outcome.inMs } : undefined;
+  return { ...outcome, attempt };
 }

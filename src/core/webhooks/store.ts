@@ -96,14 +96,20 @@ export async function noteTry(
 export async function listDeliveries(
   db: Db,
   project: string,
-  { state, limit }: { readonly state?: DeliveryState | undefined; readonly limit: number },
+  {
+    state,
+    webhook,
+    limit,
+  }: { readonly state?: DeliveryState | undefined; readonly webhook?: string | undefined; readonly limit: number },
 ) {
   return db
     .selectFrom('webhook_deliveries')
     .selectAll()
     .where('project', '=', project)
     .$if(state !== undefined, (query) => query.where('state', '=', state as DeliveryState))
+    .$if(webhook !== undefined, (query) => query.where('subscription_id', '=', webhook ?? ''))
     .orderBy('created_at', 'desc')
+    .orderBy('seq', 'desc')
     .limit(limit)
     .execute();
 }

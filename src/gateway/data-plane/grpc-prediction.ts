@@ -5,18 +5,22 @@ import { grpc, PROTOBUF_HEADERS } from '../../protocol/codecs/grpc.js';
 import { peekModelName } from '../../protocol/grpc/infer-request.js';
 import { traceParent } from '../trace.js';
 import { CLIENTS_OWN } from './client-failures.js';
+import { withToken } from './feedback-token.js';
 import type { RevisionMeter } from './meters.js';
 import { type Destination, type HeaderSource, type Plane, route } from './plane.js';
 import { predictByMessage } from './predict-by-message.js';
 import { errorOfReply } from './reply-error.js';
 import { startPrediction } from './start-prediction.js';
 
+/** What an answer says of itself: which revision it is of, and a token to report on it with. */
+export type Metadata = Readonly<Record<string, string>>;
+
 /** Who asked. Hears of one end: `answered`, `failed`, or `begins`, pieces, and `ends`. */
 export interface GrpcAsker {
   /** The whole answer, in parts. */
-  answered(message: readonly Buffer[], revision: RevisionMeter): void;
+  answered(message: readonly Buffer[], metadata: Metadata): void;
   /** An answer of so many bytes begins, whose pieces follow; absent where the asker wants it whole. */
-  begins?(bytes: number, revision: RevisionMeter): void;
+  begins?(bytes: number, metadata: Metadata): void;
   /** False: the prediction is to be paused until there is room. */
   piece?(bytes: Buffer): boolean;
   ends?(): void;
@@ -26,6 +30,7 @@ export interface GrpcAsker {
 /** One object for all roles that a prediction plays, because there is one for every request. */
 export class GrpcPrediction implements ReplyHandler {
   private meter: RevisionMeter | undefined;
+  private destination: Destination | undefined;
   private exchange: Exchange | undefined;
   private began = 0;
   private head: ReplyHead | undefined;
@@ -75,7 +80,7 @@ export class GrpcPrediction implements ReplyHandler {
     const bytes = Number(head.headers['content-length'] ?? Number.NaN);
     if (!more) this.whole(body);
     else if (status === 200 && this.asker.begins && this.meter && bytes >= 0) {
-      this.asker.begins(bytes, this.meter);
+      this.asker.begins(bytes, this.metadataOf(this.meter));
       this.onData(body);
     } else this.chunks = [body];
   }
@@ -97,8 +102,10 @@ export class GrpcPrediction implements ReplyHandler {
     this.asker.failed(error);
   }
 
-  private send({ endpoint, revision, pinned }: Destination, message: Buffer, timeoutMs: number): void {
+  private send(destination: Destination, message: Buffer, timeoutMs: number): void {
     if (this.cancelled) return;
+    const { endpoint, revision, pinned } = destination;
+    this.destination = destination;
     const { plane, source, id } = this;
     const meter = plane.meterOf(revision);
     this.meter = meter;
@@ -116,10 +123,15 @@ export class GrpcPrediction implements ReplyHandler {
     );
   }
 
+  private metadataOf({ own }: RevisionMeter): Metadata {
+    const { destination } = this;
+    return destination?.endpoint.feedback ? withToken(this.plane, destination, this.id, own) : own;
+  }
+
   private whole(body: Buffer): void {
     const { head, meter } = this;
     if (!head || !meter) return;
-    if (head.status === 200) this.asker.answered([body], meter);
+    if (head.status === 200) this.asker.answered([body], this.metadataOf(meter));
     else this.asker.failed(errorOfReply(head, body));
   }
 }

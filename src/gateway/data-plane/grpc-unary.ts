@@ -1,8 +1,7 @@
 import type { AppError } from '../../errors.js';
 import type { CallReceiver, GrpcCall } from '../grpc/call.js';
 import { oneMessage } from '../grpc/unary.js';
-import { type GrpcAsker, GrpcPrediction } from './grpc-prediction.js';
-import type { RevisionMeter } from './meters.js';
+import { type GrpcAsker, GrpcPrediction, type Metadata } from './grpc-prediction.js';
 import type { Plane } from './plane.js';
 
 /** `ModelInfer`: one request, one answer. */
@@ -39,13 +38,13 @@ export class UnaryInfer implements CallReceiver, GrpcAsker {
     this.prediction.resume();
   }
 
-  answered(message: readonly Buffer[], revision: RevisionMeter): void {
-    this.call.headMetadata = revision.own;
+  answered(message: readonly Buffer[], metadata: Metadata): void {
+    this.call.headMetadata = metadata;
     this.call.reply(message);
   }
 
-  begins(bytes: number, revision: RevisionMeter): void {
-    this.call.headMetadata = revision.own;
+  begins(bytes: number, metadata: Metadata): void {
+    this.call.headMetadata = metadata;
     this.call.beginReply(bytes);
   }
 

@@ -14,6 +14,7 @@ import { traceParent } from '../trace.js';
 import { answerError } from './answers.js';
 import { takenAsync } from './async.js';
 import { CLIENTS_OWN } from './client-failures.js';
+import { withToken } from './feedback-token.js';
 import { forwardedHeaders } from './forwarded-headers.js';
 import type { RevisionMeter } from './meters.js';
 import type { Dialect, InferPath, Verb } from './paths.js';
@@ -94,7 +95,11 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
     const { status, more } = head;
     const { exchange, meter } = this;
     meter?.record(performance.now() - this.began, status, head.cached);
-    const headers = meter?.headersOf(head.headers) ?? head.headers;
+    const plain = meter?.headersOf(head.headers) ?? head.headers;
+    const { destination, plane, question } = this;
+    // an answer that a client may report on
+    const headers =
+      destination?.endpoint.feedback && status < 400 ? withToken(plane, destination, question.id, plain) : plain;
     // what a replica still works on is for the client to see as it comes
     const packable = !more || head.worked;
     const coding = packable ? answerCoding(exchange.header('accept-encoding'), more ? LONG : body.length) : undefined;

@@ -111,6 +111,7 @@ export function keyRoutes({ db, keys }: Services) {
     const expires = expiresAt === undefined ? undefined : new Date(expiresAt);
     const { id, key } = await createKey(db, {
       project: c.get('caller').project,
+      actor: c.get('caller').actor,
       name,
       role: wanted,
       expiresAt: expires,
@@ -121,7 +122,8 @@ export function keyRoutes({ db, keys }: Services) {
   });
 
   app.openapi(revoke, async (c) => {
-    await revokeKey(db, c.get('caller').project, c.req.valid('param').key);
+    const { project, actor } = c.get('caller');
+    await revokeKey(db, project, c.req.valid('param').key, actor);
     // and a revoked one is refused here before the answer goes out
     await keys.reload(db);
     return c.body(null, 204);

@@ -5,6 +5,7 @@ import * as foundation from './migrations/0001-foundation.js';
 import * as dataPlane from './migrations/0002-data-plane.js';
 import * as clusters from './migrations/0003-clusters.js';
 import * as rollouts from './migrations/0004-rollouts.js';
+import * as feedback from './migrations/0005-feedback.js';
 import * as promotions from './migrations/0007-promotions.js';
 
 const MIGRATIONS = {
@@ -12,6 +13,7 @@ const MIGRATIONS = {
   '0002-data-plane': dataPlane,
   '0003-clusters': clusters,
   '0004-rollouts': rollouts,
+  '0005-feedback': feedback,
   '0007-promotions': promotions,
 };
 

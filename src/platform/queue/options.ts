@@ -15,9 +15,12 @@ export const POLICY: { readonly [N in JobName]: JobPolicy } = {
   'training.run': { attempts: 5, backoffMs: 1_000, maxBackoffMs: 60_000, concurrency: 4 },
   'promotion.decide': { attempts: 8, backoffMs: 500, maxBackoffMs: 30_000, concurrency: 4 },
   'rollout.advance': { attempts: 8, backoffMs: 250, maxBackoffMs: 10_000, concurrency: 16 },
+  'bandit.adjust': { attempts: 8, backoffMs: 250, maxBackoffMs: 10_000, concurrency: 8 },
   'prediction.run': { attempts: 5, backoffMs: 500, maxBackoffMs: 30_000, concurrency: 32 },
   'batch.run': { attempts: 5, backoffMs: 1_000, maxBackoffMs: 60_000, concurrency: 2 },
   'webhook.send': { attempts: 5, backoffMs: 1_000, maxBackoffMs: 60_000, concurrency: 16 },
+  // sockets that wait, and little else: receivers that hang hold a place each for as long as a try takes
+  'webhook.push': { attempts: 5, backoffMs: 1_000, maxBackoffMs: 60_000, concurrency: 128 },
 };
 
 /** Every job name, in a fixed order. */

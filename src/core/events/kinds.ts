@@ -1,0 +1,53 @@
+/** Every kind of event, with what it tells: docs/events.md is printed from here, and the tests' databases hold no other. */
+export const EVENT_KINDS = {
+  'alias.moved': 'a model’s alias points at another version, or at none',
+  'batch.submitted': 'a batch prediction was submitted',
+  'batch.started': 'a worker began with a batch prediction',
+  'batch.recovered': 'its worker was lost, and another one goes on',
+  'batch.succeeded': 'a batch prediction ended, and its result can be read',
+  'batch.failed': 'a batch prediction ended without a result',
+  'batch.cancelled': 'a batch prediction was stopped by hand',
+  'dataset.added': 'a dataset has a new version',
+  'endpoint.created': 'an endpoint was made',
+  'endpoint.updated': 'an endpoint’s settings changed',
+  'endpoint.deleted': 'an endpoint was deleted',
+  'endpoint.loaded': 'an endpoint is back in service',
+  'endpoint.unloaded': 'an endpoint was taken out of service by hand',
+  'job.submitted': 'a training job was submitted',
+  'job.started': 'an attempt of a training job began',
+  'job.retried': 'an attempt failed, and another one will begin',
+  'job.recovered': 'an attempt was lost with its worker, and another one will begin',
+  'job.succeeded': 'a training job ended well',
+  'job.failed': 'a training job failed for good',
+  'job.cancelled': 'a training job was stopped by hand',
+  'key.created': 'an API key was made',
+  'key.revoked': 'an API key was revoked',
+  'promotion.opened': 'a version is on its way to an endpoint, its gates first',
+  'promotion.rolling': 'its gates passed, and its rollout began',
+  'promotion.promoted': 'it serves the endpoint',
+  'promotion.rejected': 'a gate refused it',
+  'promotion.rolled_back': 'its rollout went back',
+  'promotion.aborted': 'it was stopped by hand, or replaced by a newer one',
+  'promotion.failed': 'its gates could not be checked',
+  'revision.created': 'an endpoint has a new revision',
+  'rollout.started': 'a candidate is being brought up',
+  'rollout.step': 'the candidate’s share changed',
+  'rollout.paused': 'it holds where it is',
+  'rollout.resumed': 'it goes on',
+  'rollout.promoted': 'the candidate took all traffic',
+  'rollout.rolled_back': 'traffic went back to the stable revision, because the candidate was worse or did not come up',
+  'rollout.aborted': 'traffic went back by hand, or for a newer candidate',
+  'traffic.changed': 'an endpoint’s traffic changed, by whom and why',
+  'version.registered': 'a model has a new version',
+  'webhook.created': 'somebody subscribed to events',
+  'webhook.deleted': 'a subscription was removed',
+  'webhook.disabled': 'a subscription gets no more events, because its receiver said so (410) or by hand',
+  'webhook.enabled': 'a subscription gets events again',
+  'webhook.test': 'a subscription’s receiver is tried; sent to that one alone',
+} as const satisfies Record<string, string>;
+
+/** The kinds as the table of docs/events.md. */
+export function kindsTable(): string {
+  const rows = Object.entries(EVENT_KINDS).map(([kind, tells]) => `| \`${kind}\` | ${tells} |`);
+  return ['| kind | tells that |', '|---|---|', ...rows].join('\n');
+}
