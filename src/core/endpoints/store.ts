@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { AppError } from '../../errors.js';
 import { emit } from '../events/store.js';
 import { newId } from '../id.js';
-import { nameOfRule, revisionsOfRule } from '../inference/routing/settings.js';
+import { checkRules } from '../inference/routing/check-rules.js';
 import { getModel, getVersion } from '../models/store.js';
 import type { Db } from '../schema.js';
 import { type EndpointSpec, type Scaling, type TrafficTarget, trafficSchema } from './endpoint.js';
@@ -20,7 +20,7 @@ export async function createEndpoint(db: Db, project: string, spec: EndpointSpec
 
 /** The same within the caller's transaction, which makes so many revisions of it at once. */
 export async function createEndpointIn(tx: Db, project: string, spec: EndpointSpec, revisions = 0): Promise<string> {
-  checkRules(spec, revisions);
+  checkRules(spec.name, spec.routing.rules, revisions);
   await getModel(tx, project, spec.model);
   const id = newId('ep');
   const made = await tx
@@ -69,7 +69,7 @@ export async function updateEndpoint(db: Db, project: string, spec: EndpointSpec
         },
       );
     }
-    checkRules(spec, endpoint.last_revision);
+    checkRules(spec.name, spec.routing.rules, endpoint.last_revision);
     await tx
       .updateTable('endpoints')
       .set({
@@ -92,20 +92,6 @@ export async function updateEndpoint(db: Db, project: string, spec: EndpointSpec
     });
     await notifyRouting(tx, endpoint.id);
   });
-}
-
-/** Revisions are numbered without gaps and never removed, so that the last one's number says which there are. */
-function checkRules({ name, routing }: EndpointSpec, lastRevision: number): void {
-  for (const [at, rule] of (routing.rules ?? []).entries()) {
-    const missing = revisionsOfRule(rule).find((revision) => revision > lastRevision);
-    if (missing === undefined) continue;
-    const has = lastRevision === 0 ? 'has no revisions yet' : `has revisions 1 to ${lastRevision}`;
-    throw new AppError(
-      'invalid',
-      `routing.rules[${at}]: ${nameOfRule(rule, at)} leads to revision ${missing}, and endpoint "${name}" ${has}`,
-      { details: { field: `routing.rules[${at}].to`, revision: missing } },
-    );
-  }
 }
 
 export async function endpointExists(db: Db, project: string, name: string): Promise<boolean> {

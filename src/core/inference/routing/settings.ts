@@ -137,14 +137,3 @@ export interface ChoiceSettings {
   readonly rules?: readonly RoutingRule[] | undefined;
   readonly claimsHeader?: string | undefined;
 }
-
-/** What a rule is called in messages. */
-export function nameOfRule({ name }: RoutingRule, at: number): string {
-  return name === undefined ? `rule ${at + 1}` : `rule "${name}"`;
-}
-
-/** Revisions that a rule names by number. */
-export function revisionsOfRule({ to }: RoutingRule): number[] {
-  if ('revision' in to) return [to.revision];
-  return 'targets' in to ? to.targets.map((target) => target.revision) : [];
-}
