@@ -11,11 +11,12 @@ import { grpcWire } from './grpc-wire/bench.js';
 import { hop } from './hop/bench.js';
 import { overload } from './overload/bench.js';
 import { peers } from './peers/bench.js';
+import { shadow } from './shadow/bench.js';
 import { Cleanup } from './support/cleanup.js';
 import { renderResult } from './support/print.js';
 import { saveSection } from './support/save.js';
 
-const BENCHMARKS: readonly Benchmark[] = [hop, peers, batching, overload, coldStart, grpcWire];
+const BENCHMARKS: readonly Benchmark[] = [hop, peers, batching, overload, shadow, coldStart, grpcWire];
 
 async function main([name, ...args]: string[], cleanup: Cleanup): Promise<number> {
   if (name === undefined || name === '--help') {

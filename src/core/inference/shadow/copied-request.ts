@@ -133,6 +133,7 @@ export class CopiedRequest implements ReplyHandler, Exchange, CopyOwner {
     const { maxInFlight, maxBodyBytes, timeoutMs } = request.shadow.settings;
     const of = record.of(revision);
     if (typeof end === 'string') of.dropped(end);
+    else if (of.rests) of.dropped('failing');
     else if (record.inFlight >= Math.ceil(maxInFlight / house.options.processes)) of.dropped('in_flight');
     else if (this.copies.length === 0 && !this.hold(request.bytes)) of.dropped('memory');
     else {

@@ -14,6 +14,8 @@ export type ShadowDrop =
   | 'too_large'
   /** The shadow has all it takes, and a full queue. */
   | 'overloaded'
+  /** It failed many times in a row: it is tried once a second. */
+  | 'failing'
   /** The real request was not answered, or its client left. */
   | 'no_answer'
   | 'streamed'
@@ -37,6 +39,10 @@ export interface ShadowExample extends Difference {
 }
 
 const EXAMPLES_KEPT = 20;
+
+/** From so many failures in a row on a shadow is given a rest, because failing takes time, too. */
+const FAILING_AFTER = 10;
+const REST_MS = 1000;
 
 export interface RecordDeps {
   readonly metrics: ShadowMetrics;
@@ -77,6 +83,8 @@ export class EndpointShadows {
 export class RevisionShadow {
   largest = 0;
   lastFailure: string | undefined;
+  private failures = 0;
+  private restUntil = 0;
   private readonly cells: ReturnType<typeof cellsOf>;
 
   constructor(
@@ -86,7 +94,13 @@ export class RevisionShadow {
     this.cells = cellsOf(deps.metrics, route);
   }
 
+  /** Whether it failed so often that it is not tried now. */
+  get rests(): boolean {
+    return this.failures >= FAILING_AFTER && this.deps.clock.now() < this.restUntil;
+  }
+
   sent(): void {
+    if (this.failures >= FAILING_AFTER) this.restUntil = this.deps.clock.now() + REST_MS;
     this.cells.copies.inc();
   }
 
@@ -96,11 +110,14 @@ export class RevisionShadow {
   }
 
   answered(latencyMs: number): void {
+    this.failures = 0;
     this.cells.latency.observe(latencyMs / 1000);
     this.observe(SHADOW_ERROR, false);
   }
 
   failed(why: string): void {
+    this.failures++;
+    this.restUntil = this.deps.clock.now() + REST_MS;
     this.lastFailure = why;
     this.cells.failed.inc();
     this.observe(SHADOW_ERROR, true);

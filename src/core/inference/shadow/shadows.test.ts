@@ -25,10 +25,11 @@ const turn = async () => {
 /** Shadows of one endpoint, whose copies and real requests are answered by hand. */
 function bench(settings: Partial<ShadowSettings> = {}) {
   const metrics = createGatewayMetrics({ fleet: () => [], responseCaches: () => [] });
+  const clock = new ManualClock(0);
   const shadows = new Shadows({
     metrics: metrics.shadow,
     observations: new Observations('gw'),
-    clock: new ManualClock(0),
+    clock,
     processes: 1,
     random: () => 0,
   });
@@ -48,6 +49,7 @@ function bench(settings: Partial<ShadowSettings> = {}) {
   };
   return {
     shadows,
+    clock,
     copies,
     order,
     begin(bytes = 10) {
@@ -234,6 +236,29 @@ describe('a copied request', () => {
     await turn();
     expect(await large.counts()).toEqual({ copies: 1, memory: 1 });
     expect(shadows.held).toBe(20);
+  });
+
+  it('goes to a shadow that fails again and again once a second, until it is answered', async () => {
+    const { begin, copies, counts, clock } = bench();
+    const fail = async (times: number) => {
+      for (let at = 0; at < times; at++) {
+        begin();
+        await turn();
+        copies.at(-1)?.handler.onError(new AppError('not_ready', 'it does not start'));
+      }
+    };
+    await fail(15);
+    expect(await counts()).toEqual({ copies: 10, failed: 10, failing: 5 });
+    await clock.advance(1000);
+    await fail(5);
+    expect(await counts()).toEqual({ copies: 11, failed: 11, failing: 9 });
+    await clock.advance(1000);
+    begin();
+    await turn();
+    copies.at(-1)?.handler.onReply(whole, answer(1));
+    for (let at = 0; at < 3; at++) begin();
+    await turn();
+    expect(copies).toHaveLength(15);
   });
 
   it('keeps the last twenty examples', async () => {
