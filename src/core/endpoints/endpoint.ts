@@ -1,5 +1,6 @@
 /** What an endpoint is made of. The schemas validate the API and the YAML, fill in the defaults, and document both. */
 import { z } from 'zod';
+import { resilienceSchema } from '../inference/resilience.js';
 import { responseCacheSchema } from '../inference/response-cache/settings.js';
 import { payloadLogSchema } from '../payload-log/settings.js';
 import { gateSchema } from '../promotions/gate.js';
@@ -79,6 +80,9 @@ export const routingSchema = z
       .describe(
         'Requests with the same value of this header keep their revision while traffic moves (each value changes at most once).',
       ),
+    resilience: resilienceSchema
+      .optional()
+      .describe('Retries, replicas left out, hedges and fallback; absent: the defaults.'),
   })
   .strict();
 

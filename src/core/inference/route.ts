@@ -8,6 +8,7 @@ import type { RuntimeSettings } from '../endpoints/runtime.js';
 import type { Artifact } from '../models/model.js';
 import type { ServerSpec } from '../models/server.js';
 import type { PayloadLogSettings } from '../payload-log/settings.js';
+import type { Resilience } from './resilience.js';
 import type { ResponseCacheSettings } from './response-cache/settings.js';
 
 /** Where a cluster's revision answers HTTP. */
@@ -38,6 +39,8 @@ export interface RevisionRoute {
   readonly problem?: string | undefined;
   /** Keep at least one replica until then, whatever the traffic; milliseconds since the epoch. */
   readonly warmUntilMs: number;
+  /** Its endpoint's; absent where the defaults hold. */
+  readonly resilience?: Resilience | undefined;
 }
 
 /** The name by which a revision's model server knows its model. */
@@ -64,6 +67,8 @@ export interface EndpointRoute {
   readonly payloadLog?: PayloadLogSettings | undefined;
   /** Absent where it is off. */
   readonly responseCache?: ResponseCacheSettings | undefined;
+  /** Where requests go that their revision cannot serve. */
+  readonly fallback?: RevisionRoute | undefined;
   readonly generation: number;
   readonly targets: readonly TargetRoute[];
   readonly revisions: ReadonlyMap<number, RevisionRoute>;

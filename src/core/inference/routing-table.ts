@@ -7,6 +7,7 @@ import { SCALING_DEFAULTS } from '../endpoints/endpoint.js';
 import { DEFAULT_PLACEMENT } from '../endpoints/placement.js';
 import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
+import { fallbackOf, RESILIENCE_DEFAULTS } from './resilience.js';
 import { DEFAULT_RESPONSE_CACHE } from './response-cache/settings.js';
 import type { EndpointRoute, RevisionRoute, TargetRoute } from './route.js';
 
@@ -191,6 +192,7 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
         problem: row.problem || undefined,
         server: row.server ?? undefined,
         warmUntilMs: row.warm_until?.getTime() ?? 0,
+        resilience: endpoint.routing.resilience,
       },
     ]),
   );
@@ -208,6 +210,7 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
     suspended: endpoint.suspended,
     payloadLog: endpoint.payload_log ?? undefined,
     responseCache: responseCache.enabled ? responseCache : undefined,
+    fallback: fallbackOf(endpoint.routing.resilience ?? RESILIENCE_DEFAULTS, targets, revisions),
     generation: endpoint.generation,
     targets,
     revisions,

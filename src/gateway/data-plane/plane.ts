@@ -1,5 +1,6 @@
 import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
 import { chooseRevision } from '../../core/inference/route.js';
+import { type AttemptNews, createSending, type Sending } from '../../core/inference/sending.js';
 import { asAppError } from '../../errors.js';
 import type { Services } from '../services.js';
 import { callerOf, endpointFor, lookAgain } from './access.js';
@@ -8,11 +9,12 @@ import { createMeters, type RevisionMeter } from './meters.js';
 /** What the doors of predictions share: HTTP and gRPC translate, and this is what they translate to. */
 export interface Plane {
   readonly services: Services;
+  readonly sending: Sending;
   meterOf(revision: RevisionRoute): RevisionMeter;
 }
 
 export function createPlane(services: Services): Plane {
-  return { services, meterOf: createMeters(services) };
+  return { services, sending: createSending(services.fleet, attemptNews(services)), meterOf: createMeters(services) };
 }
 
 /** Where to look a request's headers up, by their lower-case names; gRPC's metadata is the same thing. */
@@ -31,6 +33,8 @@ export interface Named {
 export interface Destination {
   readonly endpoint: EndpointRoute;
   readonly revision: RevisionRoute;
+  /** Where it goes when that revision cannot serve it. */
+  readonly fallback?: RevisionRoute | undefined;
 }
 
 /**
@@ -53,16 +57,31 @@ export function route(plane: Plane, source: HeaderSource, named: Named): Destina
 }
 
 function choose(endpoint: EndpointRoute, source: HeaderSource, named: Named): Destination {
+  const pin = named.version ?? source.header('sluice-revision');
+  const tag = named.tag ?? source.header('sluice-tag');
   const revision = chooseRevision(endpoint, {
-    pin: named.version ?? source.header('sluice-revision'),
-    tag: named.tag ?? source.header('sluice-tag'),
+    pin,
+    tag,
     stickyKey: endpoint.stickyHeader === undefined ? undefined : source.header(endpoint.stickyHeader),
     random: Math.random(),
   });
-  return { endpoint, revision };
+  const { fallback } = endpoint;
+  // who names one wants that one, or to know that it does not serve
+  if (fallback === undefined || fallback === revision || pin !== undefined || tag !== undefined)
+    return { endpoint, revision };
+  return { endpoint, revision, fallback };
 }
 
 function refuse({ metrics }: Services, error: unknown): never {
   metrics.refused.inc({ code: asAppError(error).code });
   throw error;
+}
+
+function attemptNews({ metrics }: Services): AttemptNews {
+  const labels = ({ endpoint, number }: RevisionRoute) => ({ endpoint, revision: String(number) });
+  return {
+    retried: (revision) => metrics.retries.inc(labels(revision)),
+    budgetSpent: (revision) => metrics.retryBudgetSpent.inc(labels(revision)),
+    hedged: (revision, outcome) => metrics.hedges.inc({ ...labels(revision), outcome }),
+  };
 }

@@ -17,8 +17,8 @@ export function startPrediction(
   direct?: (handler: ReplyHandler) => Exchange,
 ): Exchange {
   const { endpoint } = asked;
-  const { fleet, payloadLog, clock } = plane.services;
-  const send = direct ?? ((heard) => predict(fleet, asked, options, heard));
+  const { payloadLog, clock } = plane.services;
+  const send = direct ?? ((heard) => predict(plane.sending, asked, options, heard));
   if (endpoint.payloadLog === undefined && endpoint.responseCache === undefined) return send(handler);
   const start = (heard: ReplyHandler) => cachedPrediction(plane, asked, options, heard) ?? send(heard);
   if (endpoint.payloadLog === undefined) return start(handler);

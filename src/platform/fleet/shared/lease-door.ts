@@ -2,14 +2,14 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import type { Fleet } from '../../../core/fleet.js';
-import type { Lease, LeaseWaiter, PooledReplica, Waiting } from '../../../core/inference/pool.js';
+import type { Lease, LeaseWaiter, LeaseWish, PooledReplica, Waiting } from '../../../core/inference/pool.js';
 import type { RevisionRoute } from '../../../core/inference/route.js';
 import { AppError, asAppError, messageOf } from '../../../errors.js';
 import type { Log } from '../../../log.js';
 import { readFrames } from '../../../protocol/frame-reader.js';
 import { FrameWriter } from '../../../protocol/frame-writer.js';
 import { asRequestMeta, FRAME_CANCEL, FRAME_REQUEST, FRAME_RESPONSE, type Frame } from '../../../protocol/frames.js';
-import { grantMeta, refusalMeta } from './lease-frames.js';
+import { grantMeta, refusalMeta, wishOf } from './lease-frames.js';
 
 export interface LeaseDoorOptions {
   readonly fleet: Fleet;
@@ -70,15 +70,16 @@ class Borrower {
     });
   }
 
-  private take({ id, type, meta, timeMs }: Frame): void {
+  private take({ id, type, meta, timeMs, more }: Frame): void {
     if (type === FRAME_CANCEL) {
-      this.borrowed.get(id)?.giveBack(timeMs);
+      this.borrowed.get(id)?.giveBack(timeMs, more);
       this.borrowed.delete(id);
       return;
     }
     if (type !== FRAME_REQUEST) throw new AppError('invalid', `a frame of type ${type}`);
-    const { path: key } = asRequestMeta(meta);
-    const one = new Borrowed(this.options.fleet, id, this.writer);
+    const asked = asRequestMeta(meta);
+    const { path: key } = asked;
+    const one = new Borrowed(this.options.fleet, { id, wish: wishOf(asked) }, this.writer);
     this.borrowed.set(id, one);
     const found = this.options.find(key);
     if (found instanceof Promise)
@@ -98,7 +99,7 @@ class Borrowed implements LeaseWaiter {
 
   constructor(
     private readonly fleet: Fleet,
-    private readonly id: number,
+    private readonly asked: { readonly id: number; readonly wish: LeaseWish | undefined },
     private readonly writer: FrameWriter,
   ) {}
 
@@ -106,7 +107,7 @@ class Borrowed implements LeaseWaiter {
     if (this.over) return;
     try {
       if (!route) throw new AppError('not_ready', `revision ${key} is not known yet`, { retryAfterSec: 1 });
-      const got = this.fleet.lease(route, this);
+      const got = this.fleet.lease(route, this, this.asked.wish);
       if ('replica' in got) this.granted(got);
       else this.waiting = got;
     } catch (error) {
@@ -123,18 +124,18 @@ class Borrowed implements LeaseWaiter {
       meta = grantMeta(replica);
       grants.set(replica, meta);
     }
-    this.writer.write({ id: this.id, type: FRAME_RESPONSE, meta });
+    this.writer.write({ id: this.asked.id, type: FRAME_RESPONSE, meta });
   }
 
   refused(error: AppError): void {
     if (this.over) return;
-    this.writer.write({ id: this.id, type: FRAME_RESPONSE, meta: refusalMeta(error) });
+    this.writer.write({ id: this.asked.id, type: FRAME_RESPONSE, meta: refusalMeta(error) });
   }
 
-  giveBack(queuedMs?: number): void {
+  giveBack(queuedMs?: number, blame?: boolean): void {
     if (this.over) return;
     this.over = true;
     this.waiting?.cancel();
-    this.lease?.release(queuedMs);
+    this.lease?.release(queuedMs, blame);
   }
 }

@@ -2,17 +2,28 @@
  * How processes that answer clients borrow slots from the one that holds the replicas: over a Unix socket, in the frames of
  * the hop to replicas. A request frame asks for a slot of a revision (its meta's path is the revision's key); the answer
  * grants one, with the replica's address, or says why there is none; a cancel frame of the same id gives the slot back, or
- * the place in the queue up. The cancel of an answered request carries how long it waited in the replica.
+ * the place in the queue up. The cancel of an answered request carries how long it waited in the replica; one that says that
+ * more follows blames the replica. Which replica is wished for is in a request's headers.
  */
-import type { ReplicaAddress } from '../../../core/inference/pool.js';
+import type { LeaseWish, ReplicaAddress } from '../../../core/inference/pool.js';
 import { AppError, type ErrorCode, WIRE } from '../../../errors.js';
-import { encodeMeta, type ResponseMeta } from '../../../protocol/frames.js';
+import { encodeMeta, type RequestMeta, type ResponseMeta } from '../../../protocol/frames.js';
 
 const GRANTED = 200;
 
 /** Asks for a slot of the revision of this key. */
-export function leaseMeta(key: string): Buffer {
-  return encodeMeta({ method: 'LEASE', path: key });
+export function leaseMeta(key: string, wish?: LeaseWish): Buffer {
+  if (!wish) return encodeMeta({ method: 'LEASE', path: key });
+  return encodeMeta({
+    method: 'LEASE',
+    path: key,
+    headers: { avoid: wish.avoid, at: wish.atOnce ? 'once' : 'leisure' },
+  });
+}
+
+export function wishOf({ headers }: RequestMeta): LeaseWish | undefined {
+  const avoid = headers?.avoid;
+  return avoid === undefined ? undefined : { avoid, atOnce: headers?.at === 'once' };
 }
 
 /** A grant, as its frame says it. Header values must be text. */
