@@ -22,6 +22,16 @@ export interface GatewayMetrics {
   readonly latency: CellHistogram<'endpoint' | 'revision'>;
   /** Predictions refused before they had a revision, by error code. */
   readonly refused: Counter<'code'>;
+  /** Further attempts of requests whose replica went away. */
+  readonly retries: Counter<'endpoint' | 'revision'>;
+  /** Failures that were answers because too many further attempts were under way. */
+  readonly retryBudgetSpent: Counter<'endpoint' | 'revision'>;
+  /** Second attempts beside a slow first one, by outcome: won, lost, failed. */
+  readonly hedges: Counter<'endpoint' | 'revision' | 'outcome'>;
+  /** Requests that their revision could not serve and another one was asked for. */
+  readonly fallbacks: Counter<'endpoint' | 'revision' | 'code'>;
+  /** Replicas left out because they only failed. */
+  readonly ejections: Counter<'endpoint' | 'revision'>;
   readonly replicas: Gauge<'endpoint' | 'revision' | 'state'>;
   readonly inFlight: Gauge<'endpoint' | 'revision'>;
   readonly waiting: Gauge<'endpoint' | 'revision'>;
@@ -84,6 +94,36 @@ export function createGatewayMetrics(read: MetricReaders): GatewayMetrics {
       name: 'sluice_predictions_refused_total',
       help: 'Predictions refused before a revision was chosen.',
       labelNames: ['code'],
+      registers,
+    }),
+    retries: new Counter({
+      name: 'sluice_retries_total',
+      help: 'Further attempts of predictions whose replica went away.',
+      labelNames: [...of],
+      registers,
+    }),
+    retryBudgetSpent: new Counter({
+      name: 'sluice_retry_budget_spent_total',
+      help: 'Predictions not tried again because too many further attempts were under way.',
+      labelNames: [...of],
+      registers,
+    }),
+    hedges: new Counter({
+      name: 'sluice_hedges_total',
+      help: 'Second attempts beside a slow first one, by outcome: won, lost, failed.',
+      labelNames: [...of, 'outcome'],
+      registers,
+    }),
+    fallbacks: new Counter({
+      name: 'sluice_fallbacks_total',
+      help: 'Predictions that their revision could not serve and that went to another one, by the error.',
+      labelNames: [...of, 'code'],
+      registers,
+    }),
+    ejections: new Counter({
+      name: 'sluice_replica_ejections_total',
+      help: 'Replicas left out for a while because they only failed.',
+      labelNames: [...of],
       registers,
     }),
     replicas: new Gauge({

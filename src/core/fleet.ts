@@ -1,7 +1,7 @@
 /** What runs replicas. Local processes ship now; a cluster's own machinery implements the same port. */
 import type { Signature } from '../protocol/signature.js';
 import type { Forward } from './inference/forward.js';
-import type { Lease, LeaseWaiter, PooledReplica, Waiting } from './inference/pool.js';
+import type { Lease, LeaseWaiter, LeaseWish, PooledReplica, Waiting } from './inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from './inference/route.js';
 import type { Servable } from './models/model.js';
 
@@ -21,7 +21,8 @@ export interface RevisionStatus {
   readonly replicas: readonly {
     readonly id: string;
     readonly pid: number | null;
-    readonly state: 'starting' | 'ready' | 'draining';
+    /** `ejected`: it runs, and gets nothing new for a while because it only failed. */
+    readonly state: 'starting' | 'ready' | 'ejected' | 'draining';
     /** Where it computes and what its engine has to say of that; undefined while it is not known. */
     readonly device?: string | undefined;
     readonly notes?: readonly string[] | undefined;
@@ -37,7 +38,9 @@ export interface Fleet {
    * A slot on a ready replica of the revision, starting one if there is none; or a place in the queue, of whose end the
    * waiter hears. Throws `overloaded` when too many wait.
    */
-  lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting;
+  lease(revision: RevisionRoute, waiter: LeaseWaiter, wish?: LeaseWish): Lease | Waiting;
+  /** Requests of a revision that this process has under way or waiting. */
+  inFlight(revision: RevisionRoute): number;
   /** The replicas of a revision that answer now; none of them is given a request because of that. */
   replicas(revision: RevisionRoute): readonly PooledReplica[] | Promise<readonly PooledReplica[]>;
   /** Every revision that has replicas or requests. */

@@ -39,7 +39,7 @@ const statusSchema = z
       z.object({
         id: z.string(),
         pid: z.number().int().nullable(),
-        state: z.enum(['starting', 'ready', 'draining']),
+        state: z.enum(['starting', 'ready', 'ejected', 'draining']),
         device: z.string().optional().describe('Where it computes, such as cpu or cuda:0, once it is known.'),
         notes: z
           .array(z.string())

@@ -36,6 +36,7 @@ const BODIES: Record<string, unknown> = {
   requestPromotion: { version: 1 },
   moveAlias: { version: 1 },
   putEndpoint: { model: 'sums' },
+  startRollout: { revision: 1 },
   createHook: { name: 'ci' },
   approvePromotion: {},
   rejectPromotion: {},

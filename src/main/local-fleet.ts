@@ -43,6 +43,7 @@ function openProcessFleet({ config, servers, db, id, metrics, clock, log }: Loca
     log,
     queueLimit: config.limits.queueLimit,
     onStatus: (status: RevisionStatus) => report.changed(status),
+    onEjection: ({ endpoint, number }) => metrics().ejections.inc({ endpoint, revision: String(number) }),
     onColdStart({ endpoint, number }, waitMs, phases) {
       for (const [phase, ms] of Object.entries({ wait: waitMs, ...phases }))
         metrics().coldStart.observe({ endpoint, revision: String(number), phase }, ms / 1000);

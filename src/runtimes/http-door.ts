@@ -1,6 +1,7 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { QUEUED_HEADER } from '../protocol/queued-header.js';
+import { readTimeoutHeader, TIMEOUT_HEADER } from '../protocol/timeout-header.js';
 import { type Door, tooLarge } from './frame-door.js';
 import { failure, type RuntimeResponse } from './message.js';
 import type { ModelServer } from './server.js';
@@ -39,7 +40,10 @@ export async function openHttpDoor(
         const { url = '/', headers } = request;
         // a HEAD is answered with the head of what a GET is
         const method = request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET');
-        server.handle({ method, path: url, headers, body, signal }, (answer) => reply(answer, true));
+        const timeout = headers[TIMEOUT_HEADER];
+        const leftMs = typeof timeout === 'string' ? readTimeoutHeader(timeout) : undefined;
+        const deadline = leftMs === undefined ? undefined : performance.now() + leftMs;
+        server.handle({ method, path: url, headers, body, signal, deadline }, (answer) => reply(answer, true));
       });
     },
   );

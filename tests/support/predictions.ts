@@ -4,6 +4,7 @@ import { ask, type Call, type Reply } from '../../src/core/inference/forward.js'
 import type { Lease, LeaseWaiter, Waiting } from '../../src/core/inference/pool.js';
 import { type PredictOptions, predict } from '../../src/core/inference/predict.js';
 import type { RevisionRoute } from '../../src/core/inference/route.js';
+import { createSending } from '../../src/core/inference/sending.js';
 import { AppError } from '../../src/errors.js';
 
 /** A prediction whose answer can be awaited. */
@@ -13,7 +14,7 @@ export function predictionOf(
   call: Call,
   options: PredictOptions,
 ): { readonly reply: Promise<Reply>; cancel(): void } {
-  return ask((sent, handler) => predict(fleet, { revision, call: sent }, options, handler), call);
+  return ask((sent, handler) => predict(createSending(fleet), { revision, call: sent }, options, handler), call);
 }
 
 /** A place in a queue whose end can be awaited; a cancel rejects it with `cancelled`. */

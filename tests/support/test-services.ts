@@ -159,6 +159,7 @@ export async function testGateway(
     fleet: {
       sync: () => {},
       forget: () => {},
+      inFlight: () => 0,
       lease: () => {
         throw new Error('nothing is served here');
       },

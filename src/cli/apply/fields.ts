@@ -116,6 +116,12 @@ const ROUTING: Fields = {
     timeoutMs: leaf,
   },
   feedback: { enabled: leaf, maxAgeSec: leaf },
+  resilience: {
+    retry: { budgetPercent: leaf, minConcurrent: leaf, maxAttempts: leaf },
+    outliers: { consecutiveFailures: leaf, ejectionSec: leaf, maxEjectionSec: leaf, maxEjectionPercent: leaf },
+    hedge: { afterMs: leaf, afterQuantile: leaf, maxPercent: leaf },
+    fallback: { revision: leaf, tag: leaf },
+  },
   bandit: BANDIT,
 };
 

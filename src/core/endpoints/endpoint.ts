@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { banditSchema } from '../bandit/settings.js';
 import { feedbackSchema } from '../feedback/settings.js';
+import { resilienceSchema } from '../inference/resilience.js';
 import { responseCacheSchema } from '../inference/response-cache/settings.js';
 import { choiceFields } from '../inference/routing/settings.js';
 import { shadowSchema } from '../inference/shadow/settings.js';
@@ -80,6 +81,9 @@ export const routingSchema = z
       .describe('How answers of shadows are compared, and how much copies may take; its defaults when absent.'),
     feedback: feedbackSchema.optional().describe('Clients report what came of the answers.'),
     bandit: banditSchema.optional().describe('Traffic follows what clients report.'),
+    resilience: resilienceSchema
+      .optional()
+      .describe('Retries, replicas left out, hedges and fallback; absent: the defaults.'),
   })
   .strict()
   .refine(({ stickyHeader, sticky }) => stickyHeader === undefined || sticky === undefined, {

@@ -65,6 +65,23 @@ export interface Exchange {
   resume(): void;
 }
 
+const UNSENT = { sent: false };
+
+/** The same failure, of a call that no replica got to see: whatever it does, it did not. */
+export function unsent({ code, message, retryAfterSec, cause }: AppError): AppError {
+  return new AppError(code, message, {
+    details: UNSENT,
+    cause,
+    ...(retryAfterSec === undefined ? {} : { retryAfterSec }),
+  });
+}
+
+/** Whether a replica may have begun with a call that failed so. */
+export function mayHaveBegun({ code, details }: AppError): boolean {
+  // who is refused a slot, or by what stands before the replicas, was not handed to one
+  return code !== 'not_ready' && code !== 'overloaded' && details?.sent !== false;
+}
+
 /** Sends a call to one replica. May throw for a call that cannot be sent; the handler then hears nothing. */
 export type Forward = (call: Call, handler: ReplyHandler) => Exchange;
 

@@ -6,6 +6,8 @@
 import { AppError } from '../../errors.js';
 import type { Answered } from './admission.js';
 import type { Forward } from './forward.js';
+import { type Conduct, failed, newConduct } from './outliers.js';
+import type { OutlierSettings } from './resilience.js';
 
 /** Where a replica takes requests: frames on a Unix socket, or HTTP. */
 export type ReplicaAddress =
@@ -31,8 +33,19 @@ export interface PooledReplica {
 /** A slot on a ready replica. Release it exactly once. */
 export interface Lease {
   readonly replica: PooledReplica;
-  /** `queuedMs`: of an answered request, how long it waited in the replica. Undefined where there was no answer. */
-  release(queuedMs?: number): void;
+  /**
+   * `queuedMs`: of an answered request, how long it waited in the replica. Undefined where there was no answer. `blame`:
+   * the replica failed, by its answer or by giving none.
+   */
+  release(queuedMs?: number, blame?: boolean): void;
+}
+
+/** Which replica is asked for. Without one, it is the next that is free. */
+export interface LeaseWish {
+  /** Another one than this, where there is another one. */
+  readonly avoid: string;
+  /** Another one for sure, and at once: refused where none has a slot now. */
+  readonly atOnce: boolean;
 }
 
 /** Who asks for a slot. Hears of one it had to wait for, or why there is none; one of the two, once. */
@@ -59,12 +72,19 @@ export interface PoolOptions {
   onAnswer?(answered: Answered): void;
   /** What to say when the wait was too long: why there is no replica, if that is known. */
   explain(): string;
+  /** When replicas that only fail are left out; absent: never. */
+  outliers?(): OutlierSettings;
+  /** Told when one is left out (`forMs`), and when it takes requests again. */
+  onEjection?(id: string, forMs: number | undefined): void;
 }
 
 interface Member {
   readonly replica: PooledReplica;
   busy: number;
   draining: { readonly done: Promise<void>; end(): void } | undefined;
+  readonly conduct: Conduct;
+  /** While it is left out: when it comes back. */
+  ejected: NodeJS.Timeout | undefined;
 }
 
 interface Place {
@@ -73,6 +93,7 @@ interface Place {
   readonly queue: Set<Place>;
   readonly since: number;
   readonly timer: NodeJS.Timeout;
+  readonly avoid: string | undefined;
 }
 
 export class ReplicaPool {
@@ -113,8 +134,19 @@ export class ReplicaPool {
     return [...this.members.values()].flatMap((member) => (member.draining ? [] : [member.replica]));
   }
 
+  /** Replicas that run and get nothing new, because they only failed. */
+  get ejected(): string[] {
+    return [...this.members.values()].flatMap(({ replica, ejected }) => (ejected ? [replica.id] : []));
+  }
+
   add(replica: PooledReplica): void {
-    this.members.set(replica.id, { replica, busy: 0, draining: undefined });
+    this.members.set(replica.id, {
+      replica,
+      busy: 0,
+      draining: undefined,
+      conduct: newConduct(),
+      ejected: undefined,
+    });
     this.serveWaiters();
   }
 
@@ -123,7 +155,9 @@ export class ReplicaPool {
     const member = this.members.get(id);
     if (!member) return;
     this.members.delete(id);
+    clearTimeout(member.ejected);
     member.draining?.end();
+    this.readmitLast();
   }
 
   /** Sends nothing new to a replica; resolves when its last request is done. */
@@ -137,23 +171,30 @@ export class ReplicaPool {
       });
       member.draining = { done, end };
       if (member.busy === 0) this.drop(id);
+      else this.readmitLast();
     }
     return member.draining.done;
   }
 
-  /** The replica with the least to do, for a scale-down. */
+  /** The replica that is missed least, for a scale-down: one that is left out, or has the least to do. */
   idlest(): string | undefined {
     let best: Member | undefined;
-    for (const member of this.members.values())
-      if (!member.draining && (!best || member.busy < best.busy)) best = member;
+    for (const member of this.members.values()) {
+      if (member.draining) continue;
+      if (member.ejected) return member.replica.id;
+      if (!best || member.busy < best.busy) best = member;
+    }
     return best?.replica.id;
   }
 
   /** A slot now, or a place in the queue, of whose end `waiter` hears; `overloaded` when the queue is full. */
-  lease(waiter: LeaseWaiter): Lease | Waiting {
+  lease(waiter: LeaseWaiter, wish?: LeaseWish): Lease | Waiting {
     const copy = waiter.copy === true;
     const queue = copy ? this.copies : this.places;
-    const member = queue.size === 0 && this.places.size === 0 ? this.leastLoaded() : undefined;
+    const free = queue.size === 0 && this.places.size === 0;
+    const member = free ? this.leastLoaded(wish?.avoid, wish?.atOnce) : undefined;
+    if (!member && wish?.atOnce === true)
+      throw new AppError('overloaded', 'no other replica is free now', { retryAfterSec: 1 });
     if (!member && queue.size >= this.options.queueLimit) {
       throw new AppError('overloaded', `${queue.size} requests wait for a replica already, which is the bound`, {
         retryAfterSec: 1,
@@ -163,7 +204,7 @@ export class ReplicaPool {
     if (copy) this.copied++;
     this.options.onDemand(1);
     const now = performance.now();
-    return member ? this.take(member, now, now, copy) : this.wait(waiter, queue, now);
+    return member ? this.take(member, now, now, copy) : this.wait(waiter, queue, now, wish?.avoid);
   }
 
   /** Fails everybody who waits; for an endpoint that is gone. */
@@ -171,11 +212,11 @@ export class ReplicaPool {
     for (const place of [...this.places, ...this.copies]) if (this.leave(place)) place.waiter.refused(error);
   }
 
-  private wait(waiter: LeaseWaiter, queue: Set<Place>, since: number): Waiting {
+  private wait(waiter: LeaseWaiter, queue: Set<Place>, since: number, avoid: string | undefined): Waiting {
     const timer = setTimeout(() => {
       if (this.leave(place)) waiter.refused(new AppError('not_ready', this.options.explain(), { retryAfterSec: 1 }));
     }, this.options.queueTimeoutMs);
-    const place: Place = { waiter, queue, timer, since };
+    const place: Place = { waiter, queue, timer, since, avoid };
     queue.add(place);
     return { cancel: () => void this.leave(place) };
   }
@@ -194,13 +235,51 @@ export class ReplicaPool {
     this.options.onDemand(-1);
   }
 
-  private leastLoaded(): Member | undefined {
+  /** Of those with a slot; one other than `avoid`, which is taken where there is no other at all, unless `strictly`. */
+  private leastLoaded(avoid?: string, strictly?: boolean): Member | undefined {
     let best: Member | undefined;
+    const shunned = avoid !== undefined && (strictly === true || this.hasOther(avoid)) ? avoid : undefined;
     for (const member of this.members.values()) {
-      if (member.draining || member.busy >= member.replica.slots) continue;
+      if (member.draining || member.ejected || member.busy >= member.replica.slots) continue;
+      if (shunned !== undefined && member.replica.id === shunned) continue;
       if (!best || member.busy < best.busy) best = member;
     }
     return best;
+  }
+
+  private hasOther(id: string): boolean {
+    for (const member of this.members.values())
+      if (member.replica.id !== id && !member.draining && !member.ejected) return true;
+    return false;
+  }
+
+  private blame(member: Member): void {
+    const settings = this.options.outliers?.();
+    const { id } = member.replica;
+    if (!settings || member.draining || member.ejected || this.members.get(id) !== member) return;
+    const peers = { total: this.ready, ejected: this.ejected.length };
+    const forMs = failed(member.conduct, peers, settings, performance.now());
+    if (forMs === undefined) return;
+    member.ejected = setTimeout(() => this.readmit(member), forMs);
+    member.ejected.unref?.();
+    this.options.onEjection?.(id, forMs);
+    this.serveWaiters();
+  }
+
+  private readmit(member: Member): void {
+    clearTimeout(member.ejected);
+    member.ejected = undefined;
+    member.conduct.backAtMs = Math.min(member.conduct.backAtMs, performance.now());
+    this.options.onEjection?.(member.replica.id, undefined);
+    this.serveWaiters();
+  }
+
+  /** Where only replicas are left that were left out, any of them is better than none. */
+  private readmitLast(): void {
+    const members = [...this.members.values()].filter((member) => !member.draining);
+    // who waits for another replica than one may be without another now
+    if (members.some((member) => !member.ejected)) this.serveWaiters();
+    else for (const member of members) this.readmit(member);
   }
 
   private take(member: Member, arrivedMs: number, takenMs: number, copy: boolean): Lease {
@@ -208,11 +287,13 @@ export class ReplicaPool {
     let held = true;
     return {
       replica: member.replica,
-      release: (queuedMs) => {
+      release: (queuedMs, blame) => {
         if (!held) return;
         held = false;
         member.busy--;
         this.left(copy);
+        if (blame === true) this.blame(member);
+        else if (queuedMs !== undefined) member.conduct.failures = 0;
         if (queuedMs !== undefined && !copy) {
           const delayMs = takenMs - arrivedMs + queuedMs;
           const serviceMs = Math.max(0, performance.now() - takenMs - queuedMs);
@@ -233,7 +314,9 @@ export class ReplicaPool {
 
   private serve(queue: Set<Place>): void {
     for (const place of queue) {
-      const member = this.leastLoaded();
+      const member = this.leastLoaded(place.avoid);
+      // what this one shuns may be free for the next
+      if (!member && place.avoid !== undefined) continue;
       if (!member) return;
       queue.delete(place);
       clearTimeout(place.timer);

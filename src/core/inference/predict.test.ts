@@ -53,6 +53,7 @@ function fleet(...acts: Act[]) {
     };
   };
   const made = {
+    inFlight: () => 0,
     lease(_: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting {
       const act = acts[seen.attempts++] ?? 'answer';
       if (act === 'refuse') throw new AppError('overloaded', 'full');

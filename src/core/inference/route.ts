@@ -8,6 +8,7 @@ import type { RuntimeSettings } from '../endpoints/runtime.js';
 import type { Artifact } from '../models/model.js';
 import type { ServerSpec } from '../models/server.js';
 import type { PayloadLogSettings } from '../payload-log/settings.js';
+import type { Resilience } from './resilience.js';
 import type { ResponseCacheSettings } from './response-cache/settings.js';
 import type { Choice } from './routing/choice.js';
 import type { ShadowSettings } from './shadow/settings.js';
@@ -44,6 +45,8 @@ export interface RevisionRoute {
   readonly warmReplicas?: number | undefined;
   /** Most replicas that it may have now, none with 0; undefined: as its scaling says. */
   readonly replicaLimit?: number | undefined;
+  /** Its endpoint's; absent where the defaults hold. */
+  readonly resilience?: Resilience | undefined;
 }
 
 /** The name by which a revision's model server knows its model. */
@@ -81,6 +84,8 @@ export interface EndpointRoute extends Choice {
   readonly shadow?: ShadowRoute | undefined;
   /** Absent where clients report nothing. */
   readonly feedback?: { readonly secret: string } | undefined;
+  /** Where requests go that their revision cannot serve. */
+  readonly fallback?: RevisionRoute | undefined;
   readonly generation: number;
   readonly targets: readonly TargetRoute[];
   readonly revisions: ReadonlyMap<number, RevisionRoute>;

@@ -7,6 +7,7 @@ import { SCALING_DEFAULTS } from '../endpoints/endpoint.js';
 import { DEFAULT_PLACEMENT } from '../endpoints/placement.js';
 import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
+import { fallbackOf, RESILIENCE_DEFAULTS } from './resilience.js';
 import { DEFAULT_RESPONSE_CACHE } from './response-cache/settings.js';
 import type { EndpointRoute, RevisionRoute, ShadowRoute, TargetRoute } from './route.js';
 import { compileChoice } from './routing/choice.js';
@@ -260,6 +261,7 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
         warmUntilMs: row.warm_until?.getTime() ?? 0,
         warmReplicas: row.warm_replicas,
         replicaLimit: row.replica_limit ?? undefined,
+        resilience: endpoint.routing.resilience,
       },
     ]),
   );
@@ -279,6 +281,7 @@ function routeOf(endpoint: Endpoint, rows: readonly RevisionRow[]): EndpointRout
     responseCache: responseCache.enabled ? responseCache : undefined,
     shadow: shadowOf(endpoint, targets),
     feedback: endpoint.routing.feedback?.enabled ? { secret: endpoint.feedback_secret } : undefined,
+    fallback: fallbackOf(endpoint.routing.resilience ?? RESILIENCE_DEFAULTS, targets, revisions),
     generation: endpoint.generation,
     targets,
     revisions,

@@ -5,6 +5,7 @@ import { grpc, PROTOBUF_HEADERS } from '../../protocol/codecs/grpc.js';
 import { peekModelName } from '../../protocol/grpc/infer-request.js';
 import { traceParent } from '../trace.js';
 import { CLIENTS_OWN } from './client-failures.js';
+import { elsewhere, standIn } from './fallback.js';
 import { withToken } from './feedback-token.js';
 import type { RevisionMeter } from './meters.js';
 import { type Destination, type HeaderSource, type Plane, route } from './plane.js';
@@ -37,6 +38,9 @@ export class GrpcPrediction implements ReplyHandler {
   /** Of an answer that is collected. */
   private chunks: Buffer[] | undefined;
   private cancelled = false;
+  /** Kept where another revision may be asked. */
+  private message: Buffer | undefined;
+  private deadline = 0;
 
   constructor(
     private readonly plane: Plane,
@@ -96,23 +100,47 @@ export class GrpcPrediction implements ReplyHandler {
   }
 
   onError(error: AppError): void {
+    if (!this.head && this.destination?.fallback !== undefined && this.fallBack(this.destination, error)) return;
     if (!this.head && !CLIENTS_OWN.has(error.code)) {
       this.meter?.record(performance.now() - this.began, WIRE[error.code].http);
     }
     this.asker.failed(error);
   }
 
-  private send(destination: Destination, message: Buffer, timeoutMs: number): void {
+  /** Whether another revision is asked instead. */
+  private fallBack(from: Destination, error: AppError): boolean {
+    const { message, meter, plane } = this;
+    const to = message && elsewhere(from, error, this.idempotent);
+    const leftMs = this.deadline - performance.now();
+    if (!to || this.cancelled || leftMs <= 0) return false;
+    meter?.fellBack(performance.now() - this.began, error.code);
+    try {
+      this.send(to, message, leftMs, standIn(plane, to.revision, from.revision));
+    } catch (thrown) {
+      this.asker.failed(asAppError(thrown));
+    }
+    return true;
+  }
+
+  private get idempotent(): boolean {
+    return this.source.header('sluice-idempotent') !== 'false';
+  }
+
+  private send(destination: Destination, message: Buffer, timeoutMs: number, standsIn?: RevisionMeter): void {
     if (this.cancelled) return;
-    const { endpoint, revision, pinned } = destination;
-    this.destination = destination;
     const { plane, source, id } = this;
-    const meter = plane.meterOf(revision);
+    const { endpoint, revision, pinned, fallback } = destination;
+    const meter = standsIn ?? plane.meterOf(revision);
     this.meter = meter;
+    this.destination = destination;
+    if (fallback !== undefined) {
+      this.message = message;
+      this.deadline = performance.now() + timeoutMs;
+    }
     const trace = traceParent(source.header('traceparent'));
     this.began = performance.now();
     const call = { method: 'POST', path: meter.paths.protobuf, headers: PROTOBUF_HEADERS, body: message, trace };
-    const options = { timeoutMs, idempotent: source.header('sluice-idempotent') !== 'false' };
+    const options = { timeoutMs, idempotent: this.idempotent, clientsTime: true, elsewhere: fallback !== undefined };
     const direct = (heard: ReplyHandler) => predictByMessage(plane, { revision, message, trace }, options, heard);
     this.exchange = startPrediction(
       plane,

@@ -1,9 +1,11 @@
 /** A prediction over HTTP, from its routing to the last byte of its answer. */
 import type { BodyStream, Exchange, ReplyHandler, ReplyHead } from '../../core/inference/forward.js';
+import type { RevisionRoute } from '../../core/inference/route.js';
 import { AppError, messageOf, WIRE } from '../../errors.js';
 import type { InferCodec } from '../../protocol/codecs/codec.js';
 import { v1 } from '../../protocol/codecs/v1.js';
 import { v2 } from '../../protocol/codecs/v2.js';
+import { readTimeoutHeader, TIMEOUT_HEADER } from '../../protocol/timeout-header.js';
 import { type AnswerBody, answerBody } from '../http/answer-body.js';
 import { limited, timed, tooLarge, unpacked } from '../http/body.js';
 import { answerCoding, type Coding, encodeBody, requestCoding } from '../http/content-coding.js';
@@ -14,6 +16,7 @@ import { traceParent } from '../trace.js';
 import { answerError } from './answers.js';
 import { takenAsync } from './async.js';
 import { CLIENTS_OWN } from './client-failures.js';
+import { elsewhere, standIn } from './fallback.js';
 import { withToken } from './feedback-token.js';
 import { forwardedHeaders } from './forwarded-headers.js';
 import type { RevisionMeter } from './meters.js';
@@ -54,6 +57,9 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
   /** Of an answer that comes piece by piece. */
   private answer: AnswerBody | undefined;
   private clientGone = false;
+  /** Kept where another revision may be asked. */
+  private body: Buffer | undefined;
+  private deadline = 0;
 
   constructor(
     private readonly plane: Plane,
@@ -133,6 +139,7 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
 
   onError(error: AppError): void {
     if (!this.answer) {
+      if (this.destination?.fallback !== undefined && this.fallBack(this.destination, error)) return;
       if (!CLIENTS_OWN.has(error.code)) this.meter?.record(performance.now() - this.began, WIRE[error.code].http);
       this.fail(error);
       return;
@@ -161,7 +168,7 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
     const { destination, exchange, meter } = this;
     const { verb } = this.question;
     if (this.clientGone || !destination || !meter) return;
-    const { endpoint, revision, pinned } = destination;
+    const { endpoint, revision, pinned, fallback } = destination;
     // a client's slow line is no fault of the revision
     this.began = performance.now();
     const call = {
@@ -172,10 +179,17 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
       rest: rest && this.clocked(rest),
       trace: traceParent(exchange.header('traceparent')),
     };
+    const asksTime = exchange.header(TIMEOUT_HEADER);
     const options = {
-      timeoutMs: this.timeoutMs(),
-      idempotent: exchange.header('sluice-idempotent') !== 'false',
+      timeoutMs: this.deadline === 0 ? this.timeoutMs(asksTime) : Math.max(1, this.deadline - this.began),
+      idempotent: this.idempotent,
+      clientsTime: asksTime !== undefined,
+      elsewhere: fallback !== undefined,
     };
+    if (fallback !== undefined) {
+      this.deadline = this.began + options.timeoutMs;
+      if (rest === undefined) this.body = body;
+    }
     const codec = typeof verb === 'string' ? CODECS[verb] : undefined;
     const asked = { id: this.question.id, endpoint, revision, call, source: exchange, codec, pinned };
     this.prediction = startPrediction(this.plane, asked, options, this);
@@ -198,9 +212,33 @@ export class HttpPrediction implements ReplyHandler, ExchangeOwner {
     };
   }
 
-  private timeoutMs(): number {
+  /** Whether another revision is asked instead. */
+  private fallBack(from: Destination, error: AppError): boolean {
+    const { body, meter, plane } = this;
+    const to = body && elsewhere(from, error, this.idempotent);
+    if (!to || this.clientGone || performance.now() >= this.deadline) return false;
+    if (to.revision.server !== undefined || from.revision.server !== undefined) {
+      const { verb } = this.question;
+      // the call was made for the one's model name, and the other's protocol
+      if (typeof verb !== 'string' || !speaks(to.revision, verb)) return false;
+    }
+    meter?.fellBack(performance.now() - this.began, error.code);
+    this.destination = to;
+    this.meter = standIn(plane, to.revision, from.revision);
+    try {
+      this.send(body);
+    } catch (thrown) {
+      this.fail(thrown);
+    }
+    return true;
+  }
+
+  private get idempotent(): boolean {
+    return this.exchange.header('sluice-idempotent') !== 'false';
+  }
+
+  private timeoutMs(asked: string | undefined): number {
     const { predictTimeoutMs } = this.plane.services.limits;
-    const asked = this.exchange.header('sluice-timeout-ms');
     return asked === undefined ? predictTimeoutMs : Math.min(predictTimeoutMs, readTimeout(asked));
   }
 }
@@ -216,9 +254,19 @@ function packedHeaders(headers: HeaderFields, coding: Coding): HeaderFields {
   return { ...rest, 'content-encoding': coding, vary: 'accept-encoding' };
 }
 
+function speaks({ server }: RevisionRoute, verb: Verb): boolean {
+  if (!server) return true;
+  try {
+    refuseOtherProtocol(server, verb);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function readTimeout(text: string): number {
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-  if (value > 0) return value;
+  const value = readTimeoutHeader(text);
+  if (value !== undefined) return value;
   throw new AppError(
     'invalid',
     `header sluice-timeout-ms is "${text.slice(0, 40)}", expected milliseconds, at least 1`,

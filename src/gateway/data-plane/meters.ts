@@ -1,4 +1,5 @@
 import { modelNameOf, type RevisionRoute } from '../../core/inference/route.js';
+import { type ErrorCode, WIRE } from '../../errors.js';
 import type { HeaderFields } from '../http/exchange.js';
 import type { Services } from '../services.js';
 import type { Verb } from './paths.js';
@@ -10,6 +11,8 @@ export type UpstreamVerb = Verb | 'protobuf';
 export interface RevisionMeter {
   /** `cached`: an answer that was kept from before, which says nothing of the revision now. */
   record(latencyMs: number, status: number, cached?: boolean): void;
+  /** It could not serve a request, which went to another revision: a failure of this one all the same. */
+  fellBack(latencyMs: number, code: ErrorCode): void;
   /** A replica's headers with those that say which revision answered. Those of a frozen object are made once. */
   headersOf(replica: HeaderFields): HeaderFields;
   /** The headers that say which revision answered, alone. Always the same object. */
@@ -50,6 +53,11 @@ function createMeter({ metrics, statistics, clock }: Services, route: RevisionRo
       latency.observe(latencyMs / 1000);
       byStatus[Math.floor(status / 100) - 1]?.inc();
       if (cached !== true) counter.record(clock.now(), latencyMs, status >= 500);
+    },
+    fellBack(latencyMs, code) {
+      // also for one that was refused: nobody would hear of it otherwise
+      this.record(latencyMs, Math.max(503, WIRE[code].http));
+      metrics.fallbacks.inc({ ...labels, code });
     },
     headersOf(replica) {
       let headers = shared.get(replica);

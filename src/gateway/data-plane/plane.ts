@@ -3,6 +3,7 @@ import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js
 import { chooseRevision } from '../../core/inference/route.js';
 import { targetsByRule } from '../../core/inference/routing/choice.js';
 import type { HeaderSource } from '../../core/inference/routing/header-source.js';
+import { type AttemptNews, createSending, type Sending } from '../../core/inference/sending.js';
 import { asAppError } from '../../errors.js';
 import type { Services } from '../services.js';
 import { callerOf, endpointFor, lookAgain } from './access.js';
@@ -11,11 +12,12 @@ import { createMeters, type RevisionMeter } from './meters.js';
 /** What the doors of predictions share: HTTP and gRPC translate, and this is what they translate to. */
 export interface Plane {
   readonly services: Services;
+  readonly sending: Sending;
   meterOf(revision: RevisionRoute): RevisionMeter;
 }
 
 export function createPlane(services: Services): Plane {
-  return { services, meterOf: createMeters(services) };
+  return { services, sending: createSending(services.fleet, attemptNews(services)), meterOf: createMeters(services) };
 }
 
 export type { HeaderSource };
@@ -33,6 +35,8 @@ export interface Destination {
   readonly revision: RevisionRoute;
   /** Whether the request named the revision, by its number or a tag. */
   readonly pinned: boolean;
+  /** Where it goes when that revision cannot serve it. */
+  readonly fallback?: RevisionRoute | undefined;
 }
 
 /**
@@ -65,10 +69,23 @@ function choose(endpoint: EndpointRoute, source: HeaderSource, named: Named, cal
     stickyKey: sticky === undefined ? undefined : sticky(source, caller),
     random: Math.random(),
   });
-  return { endpoint, revision, pinned: pin !== undefined || tag !== undefined };
+  const pinned = pin !== undefined || tag !== undefined;
+  const { fallback } = endpoint;
+  // who names one wants that one, or to know that it does not serve
+  if (fallback === undefined || fallback === revision || pinned) return { endpoint, revision, pinned };
+  return { endpoint, revision, pinned, fallback };
 }
 
 function refuse({ metrics }: Services, error: unknown): never {
   metrics.refused.inc({ code: asAppError(error).code });
   throw error;
+}
+
+function attemptNews({ metrics }: Services): AttemptNews {
+  const labels = ({ endpoint, number }: RevisionRoute) => ({ endpoint, revision: String(number) });
+  return {
+    retried: (revision) => metrics.retries.inc(labels(revision)),
+    budgetSpent: (revision) => metrics.retryBudgetSpent.inc(labels(revision)),
+    hedged: (revision, outcome) => metrics.hedges.inc({ ...labels(revision), outcome }),
+  };
 }

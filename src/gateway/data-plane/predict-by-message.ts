@@ -20,7 +20,7 @@ export interface MessageCall {
 
 /** Sends a message where it goes; the body of an answer of status 200 is a `ModelInferResponse`. */
 export function predictByMessage(
-  { services: { fleet }, meterOf }: Plane,
+  { sending, meterOf }: Plane,
   { revision, message, trace, headers: more }: MessageCall,
   options: PredictOptions,
   handler: ReplyHandler,
@@ -30,13 +30,13 @@ export function predictByMessage(
   if (!revision.server) {
     const headers = more ? { ...PROTOBUF_HEADERS, ...more } : PROTOBUF_HEADERS;
     const call = { method, path: paths.protobuf, headers, body: message, trace };
-    return predict(fleet, { revision, call }, options, handler);
+    return predict(sending, { revision, call }, options, handler);
   }
   refuseOtherProtocol(revision.server, 'infer');
   const transcoded = transcode(message);
   const { headers, body } = transcoded;
   const call = { method, path: paths.infer, headers: { ...headers, ...more }, body, trace };
-  return predict(fleet, { revision, call }, options, new Transcoding(transcoded, handler));
+  return predict(sending, { revision, call }, options, new Transcoding(transcoded, handler));
 }
 
 /** Turns a good answer in the protocol's REST form into the message that it stands for. Others pass as they are. */

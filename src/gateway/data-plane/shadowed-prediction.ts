@@ -60,5 +60,5 @@ function sendCopy(
   const verb = codec === v1 ? 'predict' : 'infer';
   if (shadow.server) refuseOtherProtocol(shadow.server, verb);
   const copy = { ...call, path: plane.meterOf(shadow).paths[verb], headers: { ...call.headers, ...SHADOW_HEADERS } };
-  return predict(plane.services.fleet, { revision: shadow, call: copy }, options, handler);
+  return predict(plane.sending, { revision: shadow, call: copy }, options, handler);
 }

@@ -18,8 +18,8 @@ export function startPrediction(
   direct?: (handler: ReplyHandler) => Exchange,
 ): Exchange {
   const { payloadLog, responseCache, shadow } = asked.endpoint;
-  const { fleet, shadows, payloadLog: log, clock } = plane.services;
-  const send = direct ?? ((heard) => predict(fleet, asked, options, heard));
+  const { shadows, payloadLog: log, clock } = plane.services;
+  const send = direct ?? ((heard) => predict(plane.sending, asked, options, heard));
   if (payloadLog === undefined && responseCache === undefined && shadow === undefined) return send(handler);
   const answer = (heard: ReplyHandler) => cachedPrediction(plane, asked, options, heard) ?? send(heard);
   const copied = shadow && shadowedRequest(plane, asked, options);

@@ -3,7 +3,7 @@
  * a gateway's part of it: how many requests are under way and wait, for how long, and what to say when that is too much.
  */
 import type { Fleet, RevisionStatus } from '../../core/fleet.js';
-import type { Lease, LeaseWaiter, PooledReplica, Waiting } from '../../core/inference/pool.js';
+import type { Lease, LeaseWaiter, LeaseWish, PooledReplica, Waiting } from '../../core/inference/pool.js';
 import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
 import { AppError } from '../../errors.js';
 import type { Log } from '../../log.js';
@@ -37,8 +37,12 @@ export class ClusterFleet implements Fleet {
     for (const known of this.ofEndpoint(endpointId)) this.remove(known);
   }
 
-  lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting {
-    return this.revision(revision).lease(waiter);
+  lease(revision: RevisionRoute, waiter: LeaseWaiter, wish?: LeaseWish): Lease | Waiting {
+    return this.revision(revision).lease(waiter, wish);
+  }
+
+  inFlight({ key }: RevisionRoute): number {
+    return this.revisions.get(key)?.inFlight ?? 0;
   }
 
   replicas(revision: RevisionRoute): readonly PooledReplica[] {

@@ -7,6 +7,7 @@ import type { RevisionStatus } from '../../core/fleet.js';
 import {
   type Lease,
   type LeaseWaiter,
+  type LeaseWish,
   type PooledReplica,
   type ReplicaAddress,
   ReplicaPool,
@@ -68,8 +69,12 @@ export class ClusterRevision {
     if (before) void this.leave(before);
   }
 
-  lease(waiter: LeaseWaiter): Lease | Waiting {
-    return this.pool.lease(waiter);
+  get inFlight(): number {
+    return this.pool.inFlight;
+  }
+
+  lease(waiter: LeaseWaiter, wish?: LeaseWish): Lease | Waiting {
+    return this.pool.lease(waiter, wish);
   }
 
   status(): RevisionStatus {

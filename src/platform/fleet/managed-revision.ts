@@ -5,10 +5,12 @@ import { Admission } from '../../core/inference/admission.js';
 import {
   type Lease,
   type LeaseWaiter,
+  type LeaseWish,
   type PooledReplica,
   ReplicaPool,
   type Waiting,
 } from '../../core/inference/pool.js';
+import { RESILIENCE_DEFAULTS } from '../../core/inference/resilience.js';
 import type { RevisionRoute } from '../../core/inference/route.js';
 import { ConcurrencyMeter } from '../../core/scaling/meter.js';
 import { ReplicaScaler } from '../../core/scaling/replica-scaler.js';
@@ -27,6 +29,8 @@ export interface ManagedOptions {
   start(route: RevisionRoute): Promise<Omit<Started, 'modelName'>>;
   /** Told after every change of `status`. */
   onChange(): void;
+  /** Told of a replica that is left out because it only fails. */
+  onEjection?(route: RevisionRoute): void;
   /** Told of a start that requests waited for, and how long the first of them did, in milliseconds. */
   onColdStart(route: RevisionRoute, waitMs: number, phases: StartPhases): void;
 }
@@ -91,6 +95,8 @@ export class ManagedRevision {
       queueLimit: options.queueLimit,
       queueTimeoutMs: scaling.queueTimeoutSec * 1000,
       onDemand: (change) => this.meter.change(options.clock.now(), change),
+      outliers: () => (this.route.resilience ?? RESILIENCE_DEFAULTS).outliers,
+      onEjection: (id, forMs) => this.onEjection(id, forMs),
       onAnswer: (answered) => this.admission.answered(performance.now(), answered),
       explain: () =>
         `no replica of revision ${this.route.number} was free within ${this.route.scaling.queueTimeoutSec} s${this.problem ? `: ${this.problem.message}` : this.most === 0 ? ': it has to leave its room to another revision' : ''}`,
@@ -102,7 +108,11 @@ export class ManagedRevision {
     return this.pool.replicas();
   }
 
-  lease(waiter: LeaseWaiter): Lease | Waiting {
+  get inFlight(): number {
+    return this.pool.inFlight;
+  }
+
+  lease(waiter: LeaseWaiter, wish?: LeaseWish): Lease | Waiting {
     const now = this.options.clock.now();
     if (this.problem && this.hopeless && now < this.notBefore) {
       throw new AppError('not_ready', `revision ${this.route.number} does not start: ${this.problem.message}`, {
@@ -110,7 +120,7 @@ export class ManagedRevision {
       });
     }
     if (waiter.copy !== true) this.refuseOverload();
-    const lease = this.pool.lease(waiter);
+    const lease = this.pool.lease(waiter, wish);
     if (this.pool.ready + this.starting === 0) {
       this.scaler.wake(now);
       // one that keeps dying is not started at the pace of the requests
@@ -171,6 +181,7 @@ export class ManagedRevision {
   }
 
   status(): RevisionStatus {
+    const ejected = new Set(this.pool.ejected);
     return {
       endpointId: this.route.endpointId,
       endpoint: this.route.endpoint,
@@ -179,13 +190,13 @@ export class ManagedRevision {
       starting: this.starting,
       busy: this.pool.busy,
       waiting: this.pool.waiting,
-      message: this.problem?.message ?? this.message,
+      message: this.problem?.message ?? this.message + this.leftOut(),
       failing: this.hopeless,
       replicas: [
         ...[...this.replicas.values()].map((replica) => ({
           id: replica.id,
           pid: replica.server.pid,
-          state: replica.state,
+          state: replica.state === 'ready' && ejected.has(replica.id) ? ('ejected' as const) : replica.state,
           device: replica.device,
           notes: replica.notes,
         })),
@@ -286,6 +297,23 @@ export class ManagedRevision {
       this.retryForWaiters();
     }
     this.options.onChange();
+  }
+
+  private onEjection(replica: string, forMs: number | undefined): void {
+    const { endpoint, number: revision } = this.route;
+    if (forMs === undefined)
+      this.options.log.info('a replica that was left out gets requests again', { endpoint, revision, replica });
+    else {
+      this.options.log.warn('a replica only fails and is left out', { endpoint, revision, replica, forMs });
+      this.options.onEjection?.(this.route);
+    }
+    this.options.onChange();
+  }
+
+  /** Of the replicas that only fail, in words. */
+  private leftOut(): string {
+    const count = this.pool.ejected.length;
+    return count === 0 ? '' : `; ${count} of ${this.pool.ready} replicas left out for a while: they only failed`;
   }
 
   private backOff(): void {

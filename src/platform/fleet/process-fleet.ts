@@ -2,7 +2,7 @@
 import type { Clock } from '../../clock.js';
 import type { Fleet, RevisionStatus } from '../../core/fleet.js';
 import { loadOptions } from '../../core/inference/load-options.js';
-import type { Lease, LeaseWaiter, PooledReplica, Waiting } from '../../core/inference/pool.js';
+import type { Lease, LeaseWaiter, LeaseWish, PooledReplica, Waiting } from '../../core/inference/pool.js';
 import { type EndpointRoute, type RevisionRoute, replicaFloor } from '../../core/inference/route.js';
 import { DECISION_INTERVAL_SEC } from '../../core/scaling/decide.js';
 import { AppError } from '../../errors.js';
@@ -19,6 +19,8 @@ export interface ProcessFleetOptions {
   readonly queueLimit: number;
   /** Told which revision's status changed. */
   onStatus(status: RevisionStatus): void;
+  /** Told of a replica that is left out because it only fails. */
+  onEjection?(route: RevisionRoute): void;
   onColdStart(route: RevisionRoute, waitMs: number, phases: StartPhases): void;
 }
 
@@ -54,8 +56,12 @@ export class ProcessFleet implements Fleet {
     this.endpoints.delete(endpointId);
   }
 
-  lease(revision: RevisionRoute, waiter: LeaseWaiter): Lease | Waiting {
-    return this.managed(revision).lease(waiter);
+  lease(revision: RevisionRoute, waiter: LeaseWaiter, wish?: LeaseWish): Lease | Waiting {
+    return this.managed(revision).lease(waiter, wish);
+  }
+
+  inFlight({ key }: RevisionRoute): number {
+    return this.revisions.get(key)?.inFlight ?? 0;
   }
 
   replicas({ key }: RevisionRoute): readonly PooledReplica[] {
@@ -95,6 +101,7 @@ export class ProcessFleet implements Fleet {
           version: String(revision.number),
           options: loadOptions(revision),
         }),
+      onEjection: (revision) => this.options.onEjection?.(revision),
       onColdStart: this.options.onColdStart,
       onChange: () => this.options.onStatus(managed.status()),
     });

@@ -1,11 +1,19 @@
 /** The way to model servers that speak HTTP: kept connections, bounded in number, bodies passed on as they come. */
 import { Readable } from 'node:stream';
 import { type Dispatcher, Pool } from 'undici';
-import type { BodyStream, Call, Exchange, Forward, ReplyHandler } from '../../core/inference/forward.js';
+import {
+  type BodyStream,
+  type Call,
+  type Exchange,
+  type Forward,
+  type ReplyHandler,
+  unsent,
+} from '../../core/inference/forward.js';
 import { AppError, messageOf } from '../../errors.js';
 import { CHUNK_BYTES } from '../../protocol/frames.js';
 import { HOP_BY_HOP } from '../../protocol/hop-by-hop.js';
 import { QUEUED_HEADER } from '../../protocol/queued-header.js';
+import { TIMEOUT_HEADER } from '../../protocol/timeout-header.js';
 
 export interface HttpUpstreamOptions {
   /** Scheme, host and port; a path in front of the calls' own is kept. */
@@ -53,8 +61,11 @@ export function openHttpUpstream({ url, host, maxConnections }: HttpUpstreamOpti
   return { forward, close: () => pool.destroy() };
 }
 
-function headersOf({ headers, trace }: Call): Record<string, string> {
-  return trace === undefined ? { ...headers } : { ...headers, traceparent: trace };
+function headersOf({ headers, trace, timeoutMs }: Call): Record<string, string> {
+  const all: Record<string, string> = { ...headers };
+  if (trace !== undefined) all.traceparent = trace;
+  if (timeoutMs !== undefined) all[TIMEOUT_HEADER] = String(Math.ceil(timeoutMs));
+  return all;
 }
 
 function bodyOf({ body, rest }: Call): Buffer | Readable | null {
@@ -139,15 +150,14 @@ class HttpExchange implements Exchange, Dispatcher.DispatchHandler {
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     if (this.over) return;
     this.over = true;
-    this.handler.onError(
-      error instanceof AppError
-        ? error
-        : new AppError(
-            'upstream_failed',
-            `the model server ${this.replied ? 'broke its answer off' : 'did not answer'}: ${messageOf(error)}`,
-            { cause: error },
-          ),
-    );
+    if (error instanceof AppError) {
+      this.handler.onError(error);
+      return;
+    }
+    const what = this.replied ? 'broke its answer off' : 'did not answer';
+    const failure = new AppError('upstream_failed', `the model server ${what}: ${messageOf(error)}`, { cause: error });
+    // without a connection nothing was written
+    this.handler.onError(this.controller ? failure : unsent(failure));
   }
 
   cancel(): void {

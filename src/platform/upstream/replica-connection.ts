@@ -1,6 +1,6 @@
 /** The framed hop's asking side: many calls in flight on one Unix-socket connection to a model server. */
 import { connect, type Socket } from 'node:net';
-import type { Call, Exchange, Forward, ReplyHandler } from '../../core/inference/forward.js';
+import { type Call, type Exchange, type Forward, type ReplyHandler, unsent } from '../../core/inference/forward.js';
 import { AppError } from '../../errors.js';
 import { BodyCredit, type BodySender, creditOf, sendMessage } from '../../protocol/body-sender.js';
 import { FrameIds } from '../../protocol/frame-ids.js';
@@ -73,7 +73,7 @@ class Hop {
     const exchange = new HopCall(this, id, handler);
     const meta = this.metaOf(call);
     this.calls.set(id, exchange);
-    if (this.socket.destroyed) void this.closed.then(() => this.calls.delete(id) && exchange.lost());
+    if (this.socket.destroyed) void this.closed.then(() => this.calls.delete(id) && exchange.lost(false));
     else exchange.send(call, meta);
     return exchange;
   };
@@ -177,8 +177,9 @@ class HopCall implements Exchange {
   }
 
   /** The connection is gone. */
-  lost(): void {
-    this.handler.onError(new AppError('upstream_failed', 'the model server went away before it answered'));
+  lost(sent = true): void {
+    const error = new AppError('upstream_failed', 'the model server went away before it answered');
+    this.handler.onError(sent ? error : unsent(error));
   }
 
   cancel(): void {

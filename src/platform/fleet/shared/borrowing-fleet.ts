@@ -1,8 +1,8 @@
 /** The fleet of a process that borrows its slots from the one that holds the replicas. */
 import { connect, type Socket } from 'node:net';
 import type { Fleet, RevisionStatus } from '../../../core/fleet.js';
-import type { Forward } from '../../../core/inference/forward.js';
-import type { LeaseWaiter, PooledReplica, Waiting } from '../../../core/inference/pool.js';
+import { type Forward, unsent } from '../../../core/inference/forward.js';
+import type { LeaseWaiter, LeaseWish, PooledReplica, Waiting } from '../../../core/inference/pool.js';
 import type { RevisionRoute } from '../../../core/inference/route.js';
 import { AppError, asAppError } from '../../../errors.js';
 import { FrameIds } from '../../../protocol/frame-ids.js';
@@ -60,13 +60,22 @@ export class BorrowingFleet implements Fleet {
   sync(): void {}
   forget(): void {}
 
-  lease(revision: RevisionRoute, waiter: LeaseWaiter): Waiting {
+  lease(revision: RevisionRoute, waiter: LeaseWaiter, wish?: LeaseWish): Waiting {
     if (this.gone) throw lenderGone();
     const id = this.ids.next(this.places);
-    const place = new Place(this, id, waiter);
+    const place = new Place(this, { id, key: revision.key }, waiter);
     this.places.set(id, place);
-    this.writer.write({ id, type: FRAME_REQUEST, meta: this.metaOf(revision.key, waiter.copy === true) });
+    const copy = waiter.copy === true;
+    const meta = wish ? leaseMeta(revision.key, copy, wish) : this.metaOf(revision.key, copy);
+    this.writer.write({ id, type: FRAME_REQUEST, meta });
     return place;
+  }
+
+  /** Counted when it is asked for, which is when something failed. */
+  inFlight({ key }: RevisionRoute): number {
+    let count = 0;
+    for (const { asked } of this.places.values()) if (asked.key === key) count++;
+    return count;
   }
 
   status(): Promise<RevisionStatus[]> {
@@ -91,9 +100,9 @@ export class BorrowingFleet implements Fleet {
   }
 
   /** Gives a slot back, or a place in the queue up. */
-  giveBack(id: number, queuedMs?: number): void {
+  giveBack(id: number, queuedMs?: number, blame?: boolean): void {
     this.places.delete(id);
-    if (!this.gone) this.writer.write({ id, type: FRAME_CANCEL, timeMs: queuedMs });
+    if (!this.gone) this.writer.write({ id, type: FRAME_CANCEL, timeMs: queuedMs, more: blame === true });
   }
 
   private take({ id, type, meta }: Frame): void {
@@ -127,7 +136,7 @@ class Place implements Waiting {
 
   constructor(
     private readonly fleet: BorrowingFleet,
-    private readonly id: number,
+    readonly asked: { readonly id: number; readonly key: string },
     private readonly waiter: LeaseWaiter,
   ) {}
 
@@ -157,19 +166,19 @@ class Place implements Waiting {
     if (this.over) return;
     this.granted = true;
     const replica = { id, address, slots: 1, forward };
-    this.waiter.granted({ replica, release: (queuedMs) => this.giveBack(queuedMs) });
+    this.waiter.granted({ replica, release: (queuedMs, blame) => this.giveBack(queuedMs, blame) });
   }
 
-  private giveBack(queuedMs?: number): void {
+  private giveBack(queuedMs?: number, blame?: boolean): void {
     if (this.over) return;
     this.over = true;
-    this.fleet.giveBack(this.id, queuedMs);
+    this.fleet.giveBack(this.asked.id, queuedMs, blame);
   }
 }
 
 function refusing(error: AppError): Forward {
   return (_, handler) => {
-    queueMicrotask(() => handler.onError(error));
+    queueMicrotask(() => handler.onError(unsent(error)));
     return { cancel() {}, pause() {}, resume() {} };
   };
 }

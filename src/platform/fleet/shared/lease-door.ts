@@ -2,7 +2,7 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import type { Fleet } from '../../../core/fleet.js';
-import type { Lease, LeaseWaiter, PooledReplica, Waiting } from '../../../core/inference/pool.js';
+import type { Lease, LeaseWaiter, LeaseWish, PooledReplica, Waiting } from '../../../core/inference/pool.js';
 import type { RevisionRoute } from '../../../core/inference/route.js';
 import { AppError, asAppError, messageOf } from '../../../errors.js';
 import type { Log } from '../../../log.js';
@@ -70,15 +70,15 @@ class Borrower {
     });
   }
 
-  private take({ id, type, meta, timeMs }: Frame): void {
+  private take({ id, type, meta, timeMs, more }: Frame): void {
     if (type === FRAME_CANCEL) {
-      this.borrowed.get(id)?.giveBack(timeMs);
+      this.borrowed.get(id)?.giveBack(timeMs, more);
       this.borrowed.delete(id);
       return;
     }
     if (type !== FRAME_REQUEST) throw new AppError('invalid', `a frame of type ${type}`);
-    const { key, copy } = readLease(asRequestMeta(meta));
-    const one = new Borrowed(this.options.fleet, id, this.writer, copy);
+    const { key, copy, wish } = readLease(asRequestMeta(meta));
+    const one = new Borrowed(this.options.fleet, { id, wish }, this.writer, copy);
     this.borrowed.set(id, one);
     const found = this.options.find(key);
     if (found instanceof Promise)
@@ -98,7 +98,7 @@ class Borrowed implements LeaseWaiter {
 
   constructor(
     private readonly fleet: Fleet,
-    private readonly id: number,
+    private readonly asked: { readonly id: number; readonly wish: LeaseWish | undefined },
     private readonly writer: FrameWriter,
     readonly copy: boolean,
   ) {}
@@ -107,7 +107,7 @@ class Borrowed implements LeaseWaiter {
     if (this.over) return;
     try {
       if (!route) throw new AppError('not_ready', `revision ${key} is not known yet`, { retryAfterSec: 1 });
-      const got = this.fleet.lease(route, this);
+      const got = this.fleet.lease(route, this, this.asked.wish);
       if ('replica' in got) this.granted(got);
       else this.waiting = got;
     } catch (error) {
@@ -124,18 +124,18 @@ class Borrowed implements LeaseWaiter {
       meta = grantMeta(replica);
       grants.set(replica, meta);
     }
-    this.writer.write({ id: this.id, type: FRAME_RESPONSE, meta });
+    this.writer.write({ id: this.asked.id, type: FRAME_RESPONSE, meta });
   }
 
   refused(error: AppError): void {
     if (this.over) return;
-    this.writer.write({ id: this.id, type: FRAME_RESPONSE, meta: refusalMeta(error) });
+    this.writer.write({ id: this.asked.id, type: FRAME_RESPONSE, meta: refusalMeta(error) });
   }
 
-  giveBack(queuedMs?: number): void {
+  giveBack(queuedMs?: number, blame?: boolean): void {
     if (this.over) return;
     this.over = true;
     this.waiting?.cancel();
-    this.lease?.release(queuedMs);
+    this.lease?.release(queuedMs, blame);
   }
 }

@@ -3,9 +3,10 @@
  * the hop to replicas. A request frame asks for a slot of a revision (its meta's path is the revision's key, its method
  * says whether it is for a copy of a request); the answer
  * grants one, with the replica's address, or says why there is none; a cancel frame of the same id gives the slot back, or
- * the place in the queue up. The cancel of an answered request carries how long it waited in the replica.
+ * the place in the queue up. The cancel of an answered request carries how long it waited in the replica; one that says that
+ * more follows blames the replica. Which replica is wished for is in a request's headers.
  */
-import type { ReplicaAddress } from '../../../core/inference/pool.js';
+import type { LeaseWish, ReplicaAddress } from '../../../core/inference/pool.js';
 import { AppError, type ErrorCode, WIRE } from '../../../errors.js';
 import { encodeMeta, type RequestMeta, type ResponseMeta } from '../../../protocol/frames.js';
 
@@ -14,13 +15,23 @@ const GRANTED = 200;
 const COPY = 'LEASE-COPY';
 
 /** Asks for a slot of the revision of this key. */
-export function leaseMeta(key: string, copy: boolean): Buffer {
-  return encodeMeta({ method: copy ? COPY : 'LEASE', path: key });
+export function leaseMeta(key: string, copy: boolean, wish?: LeaseWish): Buffer {
+  const method = copy ? COPY : 'LEASE';
+  if (!wish) return encodeMeta({ method, path: key });
+  return encodeMeta({ method, path: key, headers: { avoid: wish.avoid, at: wish.atOnce ? 'once' : 'leisure' } });
 }
 
 /** What is asked for. */
-export function readLease({ method, path }: RequestMeta): { readonly key: string; readonly copy: boolean } {
-  return { key: path, copy: method === COPY };
+export interface AskedLease {
+  readonly key: string;
+  readonly copy: boolean;
+  readonly wish: LeaseWish | undefined;
+}
+
+export function readLease({ method, path, headers }: RequestMeta): AskedLease {
+  const avoid = headers?.avoid;
+  const wish = avoid === undefined ? undefined : { avoid, atOnce: headers?.at === 'once' };
+  return { key: path, copy: method === COPY, wish };
 }
 
 /** A grant, as its frame says it. Header values must be text. */
