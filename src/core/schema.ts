@@ -14,6 +14,7 @@ import type { PayloadLogSettings } from './payload-log/settings.js';
 import type { StoredRequest } from './predictions/spec.js';
 import type { GateResult, PromotionState } from './promotions/promotion.js';
 import type { RolloutPlan, RolloutState } from './rollouts/rollout.js';
+import type { AnalysisColumns, MeasurementsTable } from './rollouts/tables.js';
 import type { OutputColumn } from './tables/outputs.js';
 import type { LogStream } from './training/runner.js';
 import type { JobSpec, JobState } from './training/spec.js';
@@ -114,7 +115,7 @@ export interface Schema {
     reason: string;
     at: When;
   };
-  rollouts: {
+  rollouts: AnalysisColumns & {
     id: string;
     project: string;
     endpoint_id: string;
@@ -145,6 +146,7 @@ export interface Schema {
     message: string;
     data: Json<Record<string, unknown>>;
   };
+  rollout_measurements: MeasurementsTable;
   promotions: {
     id: string;
     project: string;

@@ -6,11 +6,30 @@ export type Fields = { readonly [name: string]: 'leaf' | Fields };
 const leaf = 'leaf';
 
 const STEP: Fields = { percent: leaf, holdSec: leaf };
-const ANALYSIS: Fields = {
-  minRequests: leaf,
-  maxErrorIncrease: leaf,
-  maxSlowIncrease: leaf,
+const METRIC: Fields = {
+  kind: leaf,
+  name: leaf,
+  weight: leaf,
+  maxIncrease: leaf,
+  quantile: leaf,
   slowFactor: leaf,
+  output: leaf,
+  maxDistance: leaf,
+  maxDisagreement: leaf,
+  maxDecrease: leaf,
+  query: leaf,
+  url: leaf,
+  min: leaf,
+  max: leaf,
+  intervalSec: leaf,
+  failureLimit: leaf,
+};
+const ANALYSIS: Fields = {
+  metrics: METRIC,
+  minRequests: leaf,
+  minStableRequests: leaf,
+  warmupRequests: leaf,
+  warmupSec: leaf,
   alpha: leaf,
 };
 const ROLLOUT: Fields = {

@@ -1,39 +1,45 @@
-/** The analysis of a rollout in flight: reads what both arms did, and compares. */
-import { readStats } from '../inference/statistics.js';
+/** The analysis of a rollout in flight: reads what both arms did, judges, and keeps the verdict with the rollout. */
 import type { Db } from '../schema.js';
-import { type ArmStats, compareArms, NO_STATS, slowBound, type Verdict } from './analysis.js';
+import { type Measured, NOT_MEASURED } from './analysis/asked.js';
+import { type Judgement, judge } from './analysis.js';
+import { compare } from './comparison.js';
 import type { RolloutRow } from './store.js';
 
-/** Requests of the stable revision that it takes to say what is slow. */
-const SLOW_NEEDS = 50;
-/** How far back they may lie when the comparison begins. */
-const HISTORY_MS = 10 * 60_000;
-
 export interface Analysis {
-  readonly verdict: Verdict;
-  /** What counts as a slow request, in milliseconds; the same for the whole rollout once it is known. */
+  readonly verdict: Judgement;
+  /** What counts as a slow request, in milliseconds, by the first metric of latency; undefined while that is not known. */
   readonly slowMs: number | undefined;
 }
 
-/** Compares both arms over the same window: since the first step that sent traffic to the candidate. */
+const NOT_COMPARED: Judgement = { kind: 'unclear', reason: 'the comparison has not begun', metrics: [] };
+
+/** Compares both arms over the same window, in the transaction that holds the rollout's row. */
 export async function analyse(db: Db, rollout: RolloutRow, now: number): Promise<Analysis> {
-  const since = rollout.compared_since;
-  const arm = (revision: number): Promise<ArmStats> =>
-    since ? readStats(db, rollout.endpoint_id, revision, since) : Promise.resolve(NO_STATS);
-  const stable = await arm(rollout.stable);
-  const candidate = await arm(rollout.candidate);
-  const slowMs = rollout.slow_ms ?? (await findSlow(db, rollout, stable, now));
-  return { verdict: compareArms(stable, candidate, rollout.plan.analysis, slowMs), slowMs };
+  const state = await compare(db, rollout, now);
+  if (!state) return { verdict: NOT_COMPARED, slowMs: undefined };
+  const { comparison, stable, candidate } = state;
+  const verdict = judge(rollout.plan.analysis, {
+    stable,
+    candidate,
+    before: comparison.before,
+    slow: comparison.slow,
+    measured: await readMeasured(db, rollout.id),
+    now,
+  });
+  await db
+    .updateTable('rollouts')
+    .set({ comparison: JSON.stringify(comparison), analysis: JSON.stringify(verdict) })
+    .where('id', '=', rollout.id)
+    .execute();
+  const [slow] = Object.values(comparison.slow);
+  return { verdict, slowMs: slow?.ms };
 }
 
-async function findSlow(db: Db, rollout: RolloutRow, stableNow: ArmStats, now: number): Promise<number | undefined> {
-  const before = await readStats(
-    db,
-    rollout.endpoint_id,
-    rollout.stable,
-    new Date(now - HISTORY_MS),
-    rollout.compared_since ?? undefined,
-  );
-  const basis = before.requests >= SLOW_NEEDS ? before : stableNow;
-  return basis.requests >= SLOW_NEEDS ? slowBound(basis, rollout.plan.analysis.slowFactor) : undefined;
+async function readMeasured(db: Db, rolloutId: string): Promise<Record<string, Measured>> {
+  const rows = await db
+    .selectFrom('rollout_measurements')
+    .select(['metric', 'measured'])
+    .where('rollout_id', '=', rolloutId)
+    .execute();
+  return Object.fromEntries(rows.map(({ metric, measured }) => [metric, { ...NOT_MEASURED, ...measured }]));
 }

@@ -5,12 +5,14 @@ import * as foundation from './migrations/0001-foundation.js';
 import * as dataPlane from './migrations/0002-data-plane.js';
 import * as clusters from './migrations/0003-clusters.js';
 import * as rollouts from './migrations/0004-rollouts.js';
+import * as analysis from './migrations/0006-analysis.js';
 
 const MIGRATIONS = {
   '0001-foundation': foundation,
   '0002-data-plane': dataPlane,
   '0003-clusters': clusters,
   '0004-rollouts': rollouts,
+  '0006-analysis': analysis,
 };
 
 /** Brings the database to this program's schema. Safe to run from several processes at once: Kysely takes a lock. */
