@@ -100,7 +100,7 @@ export function warmFrom(
  * Says what is slow for the metrics that do not know yet. A bound that comes from what the stable revision did within the
  * window would void the tests on the same requests, so both arms are compared from that moment on.
  */
-function withBounds(
+export function withBounds(
   { slow }: Pick<Comparison, 'slow'>,
   plan: AnalysisPlan,
   stable: ArmStats,

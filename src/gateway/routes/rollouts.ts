@@ -4,6 +4,7 @@ import { readStats } from '../../core/inference/statistics.js';
 import { NO_STATS } from '../../core/rollouts/analysis.js';
 import { type RolloutState, rolloutPlanSchema } from '../../core/rollouts/rollout.js';
 import { actOnRollout, getRollout, listRollouts, type RolloutRow, rolloutEvents } from '../../core/rollouts/store.js';
+import { analysisViewSchema } from '../analysis-view.js';
 import { statsSchema, statsView } from '../endpoint-view.js';
 import { enqueueOrLog } from '../enqueue.js';
 import { answer, limit, named, newRouter, READ_ERRORS, time, WRITE_ERRORS } from '../openapi.js';
@@ -32,6 +33,7 @@ const summarySchema = z
 
 const rolloutSchema = summarySchema
   .extend({
+    analysis: analysisViewSchema.nullable().describe('The last verdict; null before the candidate had traffic.'),
     events: z
       .array(z.object({ at: time, kind: z.string(), message: z.string(), data: z.record(z.string(), z.unknown()) }))
       .describe('What happened, oldest first.'),
@@ -88,6 +90,7 @@ export function rolloutRoutes(services: Services) {
     return c.json(
       {
         ...summaryView(row),
+        analysis: row.analysis,
         events: events.map((event) => ({
           at: event.at.toISOString(),
           kind: event.kind,
