@@ -11,6 +11,7 @@ import { h2spec } from './h2spec/verify.js';
 import { kpa } from './kpa/verify.js';
 import { magika } from './magika/verify.js';
 import { onnxSuite } from './onnx-suite/verify.js';
+import { rolloutSimulation } from './rollout-simulation/verify.js';
 import { splits } from './splits/verify.js';
 import type { Verification } from './verification.js';
 
@@ -26,6 +27,7 @@ const VERIFICATIONS: readonly Verification[] = [
   kpa,
   magika,
   onnxSuite,
+  rolloutSimulation,
   splits,
 ];
 
