@@ -20,7 +20,7 @@ import { createSandbox } from '../platform/fleet/sandbox.js';
 import { Spares } from '../platform/fleet/spares.js';
 import { createAskGateway } from '../platform/gateways/ask-gateway.js';
 import { openQueue } from '../platform/queue/open.js';
-import { createPostWebhook } from '../platform/webhooks/post.js';
+import { createAskAddress, createPostWebhook } from '../platform/webhooks/post.js';
 import { createBatchRun } from '../workers/batch-run.js';
 import { clean } from '../workers/clean.js';
 import { Holdings } from '../workers/holdings.js';
@@ -108,11 +108,16 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   const holdings = new Holdings(db, 'predictions', owner, log);
   const batchHoldings = new Holdings(db, 'batch_predictions', owner, log);
   const post = createPostWebhook({ allowPrivate: config.asynchronous.webhooksToPrivate });
+  const measuring = {
+    ask: createAskAddress({ allowPrivate: config.asynchronous.webhooksToPrivate }),
+    askOwn: createAskAddress({ allowPrivate: true }),
+    prometheusUrl: config.prometheusUrl,
+  };
   const host = await queue.host(
     {
       'training.run': createTrainingRun({ ...deps, runner }),
       'promotion.decide': createPromotionDecide(deps),
-      'rollout.advance': createRolloutAdvance(deps),
+      'rollout.advance': createRolloutAdvance({ ...deps, measuring }),
       'prediction.run': createPredictionRun({ ...deps, ask, holdings }),
       'webhook.send': createWebhookSend({ ...deps, post }),
       'batch.run': createBatchRun({

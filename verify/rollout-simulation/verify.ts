@@ -61,6 +61,7 @@ const JUDGES: readonly Judge[] = [
   { name: 'ours', perSecond: BUSY, run: ours(byDefault, 900), rollouts: [2000, 500], claims: true },
   { name: 'ours, strict', perSecond: BUSY, run: ours(strict, 900), rollouts: [2000, 500], claims: true },
   { name: 'ours, no margin', perSecond: BUSY, run: ours(noMargin, 150), rollouts: [2000, 0], claims: true },
+  { name: 'ours, no margin, 10 min', perSecond: BUSY, run: ours(noMargin, 600), rollouts: [0, 100] },
   { name: 'ours, 10/s', perSecond: QUIET, run: ours(byDefault, 3600), rollouts: [500, 200], claims: true },
   { name: 'thresholds', perSecond: BUSY, run: (traffic) => runThresholds(traffic, RULE), rollouts: [500, 200] },
   { name: 'thresholds, 10/s', perSecond: QUIET, run: (traffic) => runThresholds(traffic, RULE), rollouts: [500, 200] },

@@ -3,6 +3,7 @@ import { lookup as lookUp } from 'node:dns';
 import { type ClientRequest, request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
+import type { AskAddress } from '../../core/rollouts/measure.js';
 import { isPrivateAddress } from '../../core/webhooks/address.js';
 import type { PostWebhook } from '../../core/webhooks/send.js';
 import { AppError } from '../../errors.js';
@@ -33,6 +34,47 @@ export function createPostWebhook(options: { readonly allowPrivate: boolean }): 
         resolve(response.statusCode ?? 0);
         // the status is all that is asked for; whatever else comes is not waited for
         response.destroy();
+      });
+      request.end(body);
+    });
+  };
+}
+
+/** Most of an answer that is read. */
+const ANSWER_BYTES = 2 ** 16;
+
+/** Makes what asks addresses and reads their answers, guarded in the same way. Follows no redirect. */
+export function createAskAddress(options: { readonly allowPrivate: boolean }): AskAddress {
+  const mayReach = (address: string) => options.allowPrivate || !isPrivateAddress(address);
+  return ({ method, url, headers, body, signal }) => {
+    const target = new URL(url);
+    const host = target.hostname.replace(/^\[|\]$/g, '');
+    if (isIP(host) !== 0 && !mayReach(host)) return Promise.reject(refused(host, host));
+    const send = target.protocol === 'https:' ? httpsRequest : httpRequest;
+    return new Promise((resolve, reject) => {
+      const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) };
+      const request: ClientRequest = send(target, {
+        method,
+        agent: false,
+        headers: { ...headers, ...length },
+        lookup: guardedLookup(mayReach),
+        signal,
+      });
+      request.on('error', reject);
+      request.on('response', (response) => {
+        const chunks: Buffer[] = [];
+        let bytes = 0;
+        response.on('error', reject);
+        response.on('data', (chunk: Buffer) => {
+          bytes += chunk.length;
+          chunks.push(chunk);
+          if (bytes <= ANSWER_BYTES) return;
+          reject(new AppError('upstream_failed', `the answer is longer than ${ANSWER_BYTES} bytes`));
+          response.destroy();
+        });
+        response.on('end', () => {
+          resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') });
+        });
       });
       request.end(body);
     });

@@ -80,3 +80,12 @@ export function judgeValue(
   ].join(' and ');
   return { kind: 'not_worse', reason: `${what} is ${value}, ${within}`, value };
 }
+
+/** A text as JSON; undefined where it is none. */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

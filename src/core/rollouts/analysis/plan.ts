@@ -39,7 +39,7 @@ const latency = z
       .max(100)
       .default(2)
       .describe('A request is slow beyond this multiple of that quantile, rounded up to a bound of the histogram.'),
-    maxIncrease: share(0.1, "Share of slow requests, above the stable revision's, that still passes."),
+    maxIncrease: share(0.05, "Share of slow requests, above the stable revision's, that still passes."),
   })
   .strict();
 
@@ -86,7 +86,12 @@ const httpUrl = z
 
 const asked = {
   ...base,
-  intervalSec: z.number().min(5).max(86_400).default(30).describe('Time from one measurement to the next, in seconds.'),
+  intervalSec: z
+    .number()
+    .min(10)
+    .max(86_400)
+    .default(30)
+    .describe('Time from one measurement to the next, in seconds.'),
   failureLimit: z
     .number()
     .int()
