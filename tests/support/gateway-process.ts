@@ -29,7 +29,7 @@ export interface GatewayProcessOptions {
 export interface ServeOptions {
   readonly access?: 'key' | 'public';
   readonly scaling?: Readonly<Record<string, number>>;
-  readonly routing?: Readonly<Record<string, string>>;
+  readonly routing?: Readonly<Record<string, unknown>>;
   readonly runtime?: Readonly<Record<string, unknown>>;
   readonly payloadLog?: Readonly<Record<string, unknown>>;
   readonly responseCache?: Readonly<Record<string, unknown>>;

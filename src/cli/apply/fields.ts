@@ -110,7 +110,7 @@ export const SPEC_FIELDS: Readonly<Record<Kind, Fields>> = {
     model: leaf,
     access: leaf,
     scaling: SCALING,
-    routing: { stickyHeader: leaf },
+    routing: { stickyHeader: leaf, outputs: leaf },
     policy: { auto: leaf, gates: GATE, rollout: ROLLOUT },
     runtime: RUNTIME,
     placement: PLACEMENT,

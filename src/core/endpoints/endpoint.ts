@@ -79,6 +79,13 @@ export const routingSchema = z
       .describe(
         'Requests with the same value of this header keep their revision while traffic moves (each value changes at most once).',
       ),
+    outputs: z
+      .array(z.string().min(1).max(200))
+      .max(16)
+      .optional()
+      .describe(
+        'Outputs whose values are counted all the time; those that a rollout compares are counted while it is in flight.',
+      ),
   })
   .strict();
 

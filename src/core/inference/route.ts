@@ -64,6 +64,8 @@ export interface EndpointRoute {
   readonly payloadLog?: PayloadLogSettings | undefined;
   /** Absent where it is off. */
   readonly responseCache?: ResponseCacheSettings | undefined;
+  /** Outputs whose values are counted; absent where nobody compares them. */
+  readonly outputs?: readonly string[] | undefined;
   readonly generation: number;
   readonly targets: readonly TargetRoute[];
   readonly revisions: ReadonlyMap<number, RevisionRoute>;

@@ -7,6 +7,7 @@ import { SCALING_DEFAULTS } from '../endpoints/endpoint.js';
 import { DEFAULT_PLACEMENT } from '../endpoints/placement.js';
 import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
+import { outputsOf, readComparedOutputs } from './outputs/compared.js';
 import { DEFAULT_RESPONSE_CACHE } from './response-cache/settings.js';
 import type { EndpointRoute, RevisionRoute, TargetRoute } from './route.js';
 
@@ -119,7 +120,11 @@ async function readRoutes(db: Db, which?: Which): Promise<EndpointRoute[]> {
       if (endpoints.length === 0) return [];
       const only = which === undefined ? undefined : endpoints.map((endpoint) => endpoint.id);
       const revisions = await readRevisions(tx, only);
-      return endpoints.map((endpoint) => routeOf(endpoint, revisions.get(endpoint.id) ?? []));
+      const compared = await readComparedOutputs(tx, only);
+      return endpoints.map((endpoint) => ({
+        ...routeOf(endpoint, revisions.get(endpoint.id) ?? []),
+        outputs: outputsOf(endpoint.routing.outputs, compared.get(endpoint.id)),
+      }));
     });
 }
 

@@ -1,3 +1,4 @@
+import { OutputSampler } from '../../core/inference/outputs/sampler.js';
 import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
 import { chooseRevision } from '../../core/inference/route.js';
 import { asAppError } from '../../errors.js';
@@ -9,10 +10,14 @@ import { createMeters, type RevisionMeter } from './meters.js';
 export interface Plane {
   readonly services: Services;
   meterOf(revision: RevisionRoute): RevisionMeter;
+  /** Counts what models give, where an endpoint's route names outputs. */
+  readonly outputs: OutputSampler;
 }
 
 export function createPlane(services: Services): Plane {
-  return { services, meterOf: createMeters(services) };
+  const { observations, log, clock } = services;
+  const outputs = new OutputSampler(observations, log, () => clock.now());
+  return { services, meterOf: createMeters(services), outputs };
 }
 
 /** Where to look a request's headers up, by their lower-case names; gRPC's metadata is the same thing. */
