@@ -99,6 +99,12 @@ export const settingsSchema = z.object({
     .enum(['true', 'false'])
     .default('false')
     .describe('Whether webhooks may go to loopback, link-local and private addresses.'),
+  SLUICE_PROMETHEUS_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe(
+      'Prometheus server that the analysis of rollouts asks where a metric names none; may be a private address.',
+    ),
   SLUICE_DRAIN_SEC: seconds.max(3600).default(30).describe('Longest that a stop waits for requests in flight.'),
   SLUICE_FLEET: z
     .enum(['processes', 'knative'])

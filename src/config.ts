@@ -58,6 +58,8 @@ export interface Config {
     readonly queueLimit: number;
     readonly webhooksToPrivate: boolean;
   };
+  /** Asked by rollouts whose metrics name no other. */
+  readonly prometheusUrl: string | undefined;
   /** Memory for recorded requests and answers that are not written yet. */
   readonly payloadLogBufferBytes: number;
   readonly spares: number;
@@ -133,6 +135,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       queueLimit: set.SLUICE_ASYNC_QUEUE_LIMIT,
       webhooksToPrivate: set.SLUICE_WEBHOOK_PRIVATE === 'true',
     },
+    prometheusUrl: set.SLUICE_PROMETHEUS_URL,
     payloadLogBufferBytes: mib(set.SLUICE_PAYLOAD_LOG_BUFFER_MB),
     spares: set.SLUICE_FLEET === 'knative' ? 0 : set.SLUICE_SPARES,
     fleet: set.SLUICE_FLEET,

@@ -13,6 +13,7 @@ import { magika } from './magika/verify.js';
 import { onnxSuite } from './onnx-suite/verify.js';
 import { propagation } from './propagation/verify.js';
 import { rolloutModel } from './rollout-model/verify.js';
+import { rolloutSimulation } from './rollout-simulation/verify.js';
 import { splits } from './splits/verify.js';
 import type { Verification } from './verification.js';
 
@@ -30,6 +31,7 @@ const VERIFICATIONS: readonly Verification[] = [
   onnxSuite,
   propagation,
   rolloutModel,
+  rolloutSimulation,
   splits,
 ];
 

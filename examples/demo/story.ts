@@ -95,7 +95,13 @@ const ENDPOINT = {
         { percent: 10, holdSec: 2 },
         { percent: 50, holdSec: 2 },
       ],
-      analysis: { minRequests: 100, maxErrorIncrease: 0.05, maxSlowIncrease: 0.25, slowFactor: 4 },
+      analysis: {
+        minRequests: 100,
+        metrics: [
+          { kind: 'errors', maxIncrease: 0.05 },
+          { kind: 'latency', maxIncrease: 0.25, slowFactor: 4 },
+        ],
+      },
       bakeSec: 60,
     },
   },

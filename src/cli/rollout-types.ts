@@ -53,6 +53,10 @@ export interface RolloutSummary {
 export interface Rollout extends RolloutSummary {
   readonly events: readonly { readonly at: string; readonly kind: string; readonly message: string }[];
   readonly stats?: { readonly stable: ArmStats; readonly candidate: ArmStats };
+  readonly analysis?: {
+    readonly kind: string;
+    readonly metrics: readonly { readonly metric: string; readonly kind: string; readonly words: string }[];
+  } | null;
 }
 
 export interface Hook {

@@ -213,6 +213,18 @@ function printRollout(session: Session, rollout: Rollout): void {
       '',
     );
   }
+  if (rollout.analysis && rollout.analysis.metrics.length > 0) {
+    session.print('');
+    session.table(
+      rollout.analysis.metrics,
+      [
+        { title: 'metric', cell: (row) => row.metric },
+        { title: 'verdict', cell: (row) => row.kind.replace('_', ' ') },
+        { title: 'numbers', cell: (row) => oneLine(row.words) },
+      ],
+      '',
+    );
+  }
   if (rollout.events.length > 0) session.print('');
   printEvents(session, rollout, 0);
 }

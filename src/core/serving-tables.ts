@@ -10,6 +10,7 @@ import type { ServerSpec } from './models/server.js';
 import type { PayloadLogSettings } from './payload-log/settings.js';
 import type { RolloutPlan } from './rollouts/plan.js';
 import type { RolloutKind, RolloutState } from './rollouts/rollout.js';
+import type { AnalysisColumns, MeasurementsTable } from './rollouts/tables.js';
 
 export interface ServingTables {
   endpoints: {
@@ -66,7 +67,7 @@ export interface ServingTables {
     reason: string;
     at: When;
   };
-  rollouts: {
+  rollouts: AnalysisColumns & {
     id: string;
     project: string;
     endpoint_id: string;
@@ -102,6 +103,7 @@ export interface ServingTables {
     message: string;
     data: Json<Record<string, unknown>>;
   };
+  rollout_measurements: MeasurementsTable;
   revision_status: {
     endpoint_id: string;
     revision: number;

@@ -20,7 +20,7 @@ import { createSandbox } from '../platform/fleet/sandbox.js';
 import { Spares } from '../platform/fleet/spares.js';
 import { createAskGateway } from '../platform/gateways/ask-gateway.js';
 import { openQueue } from '../platform/queue/open.js';
-import { createAskWebhook, createPostWebhook } from '../platform/webhooks/post.js';
+import { createAskAddress, createAskWebhook, createPostWebhook } from '../platform/webhooks/post.js';
 import { createBanditAdjust } from '../workers/bandit-adjust.js';
 import { createBatchRun } from '../workers/batch-run.js';
 import { clean } from '../workers/clean.js';
@@ -111,11 +111,16 @@ export async function startWorker(config: Config, log: Log): Promise<{ stop(): P
   const batchHoldings = new Holdings(db, 'batch_predictions', owner, log);
   const reach = { allowPrivate: config.asynchronous.webhooksToPrivate };
   const post = createPostWebhook(reach);
+  const measuring = {
+    ask: createAskAddress(reach),
+    askOwn: createAskAddress({ allowPrivate: true }),
+    prometheusUrl: config.prometheusUrl,
+  };
   const host = await queue.host(
     {
       'training.run': createTrainingRun({ ...deps, runner }),
       'promotion.decide': createPromotionDecide({ ...deps, askWebhook: createAskWebhook(reach) }),
-      'rollout.advance': createRolloutAdvance(deps),
+      'rollout.advance': createRolloutAdvance({ ...deps, measuring }),
       'bandit.adjust': createBanditAdjust(deps),
       'prediction.run': createPredictionRun({ ...deps, ask, holdings }),
       'webhook.send': createWebhookSend({ ...deps, post }),

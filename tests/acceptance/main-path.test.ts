@@ -57,7 +57,13 @@ describe('the main path', () => {
           gates: [{ kind: 'metric', name: 'accuracy', min: 0.5 }, { kind: 'signature' }],
           rollout: {
             steps: [{ percent: 50, holdSec: 0 }],
-            analysis: { minRequests: 60, maxErrorIncrease: 0.2, maxSlowIncrease: 0.9, slowFactor: 10 },
+            analysis: {
+              minRequests: 60,
+              metrics: [
+                { kind: 'errors', maxIncrease: 0.2 },
+                { kind: 'latency', maxIncrease: 0.9, slowFactor: 10 },
+              ],
+            },
           },
         },
       },

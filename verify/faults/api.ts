@@ -111,7 +111,13 @@ export async function prepare(client: SluiceClient, rows: readonly (readonly num
         rollout: {
           steps: [{ percent: 40, holdSec: 0.5 }],
           // every model gives the same answers: the rollout is to move, not to judge
-          analysis: { minRequests: 10, maxErrorIncrease: 0.9, maxSlowIncrease: 0.9, slowFactor: 20 },
+          analysis: {
+            minRequests: 10,
+            metrics: [
+              { kind: 'errors', maxIncrease: 0.9 },
+              { kind: 'latency', maxIncrease: 0.9, slowFactor: 20 },
+            ],
+          },
           bakeSec: 2,
         },
       },

@@ -14,11 +14,30 @@ const STEP: Fields = {
   scale: { replicas: leaf },
   analysis: { minRequests: leaf },
 };
-const ANALYSIS: Fields = {
-  minRequests: leaf,
-  maxErrorIncrease: leaf,
-  maxSlowIncrease: leaf,
+const METRIC: Fields = {
+  kind: leaf,
+  name: leaf,
+  weight: leaf,
+  maxIncrease: leaf,
+  quantile: leaf,
   slowFactor: leaf,
+  output: leaf,
+  maxDistance: leaf,
+  maxDisagreement: leaf,
+  maxDecrease: leaf,
+  query: leaf,
+  url: leaf,
+  min: leaf,
+  max: leaf,
+  intervalSec: leaf,
+  failureLimit: leaf,
+};
+const ANALYSIS: Fields = {
+  metrics: METRIC,
+  minRequests: leaf,
+  minStableRequests: leaf,
+  warmupRequests: leaf,
+  warmupSec: leaf,
   alpha: leaf,
 };
 const ROLLOUT: Fields = {
@@ -107,6 +126,7 @@ const ROUTING: Fields = {
     to: { revision: leaf, tag: leaf, targets: { revision: leaf, percent: leaf } },
   },
   claimsHeader: leaf,
+  outputs: leaf,
   shadow: {
     absoluteTolerance: leaf,
     relativeTolerance: leaf,

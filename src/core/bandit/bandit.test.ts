@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { seeded } from '../../../tests/support/random.js';
-import { logGamma } from '../rollouts/analysis.js';
+import { logGamma } from '../rollouts/analysis/special.js';
 import { digamma, probabilitiesOfBest, trigamma } from './best.js';
 import { type BanditFacts, decideBandit, sharesOf } from './decide.js';
 import { banditSchema } from './settings.js';

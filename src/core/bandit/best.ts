@@ -6,7 +6,7 @@
  * t = ln(x / (1 − x)) every posterior is smooth, x^a (1−x)^b / B(a, b), with mean ψ(a) − ψ(b) and variance ψ'(a) + ψ'(b);
  * the grid is fine around each arm's mean, wherever it lies.
  */
-import { logGamma } from '../rollouts/analysis.js';
+import { logGamma } from '../rollouts/analysis/special.js';
 
 /** A Beta distribution. */
 export interface Posterior {

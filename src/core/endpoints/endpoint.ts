@@ -84,6 +84,13 @@ export const routingSchema = z
     resilience: resilienceSchema
       .optional()
       .describe('Retries, replicas left out, hedges and fallback; absent: the defaults.'),
+    outputs: z
+      .array(z.string().min(1).max(200))
+      .max(16)
+      .optional()
+      .describe(
+        'Outputs whose values are counted all the time; those that a rollout compares are counted while it is in flight.',
+      ),
   })
   .strict()
   .refine(({ stickyHeader, sticky }) => stickyHeader === undefined || sticky === undefined, {

@@ -1,6 +1,6 @@
 /** What clients reported, in Postgres: counted once, summed by the minute, and observed of the revision. */
 import { sql } from 'kysely';
-import { rateInterval } from '../rollouts/analysis.js';
+import { rateInterval } from '../rollouts/analysis/rates.js';
 import type { Db } from '../schema.js';
 import { type FeedbackMetric, MOST_ITEMS, type Outcome } from './item.js';
 
@@ -128,7 +128,7 @@ const SHOWN_ALPHA = 0.05;
 
 /** A mean with the interval that holds the true one with 95 %, at all times at once. */
 export function summaryOf({ count, sum }: Reported) {
-  const { low, high } = rateInterval(sum, count, SHOWN_ALPHA);
+  const { low, high } = rateInterval({ hits: sum, total: count }, SHOWN_ALPHA);
   return { count, mean: count === 0 ? null : sum / count, low, high };
 }
 

@@ -3,6 +3,9 @@
  * client reported, what the model gave. Summed in memory by second and written to Postgres, where the rollouts read it.
  */
 import type { Db } from '../schema.js';
+import { addObserved, NOTHING_OBSERVED, type ObservedStats } from './observed.js';
+
+export { addObserved, NOTHING_OBSERVED, type ObservedStats } from './observed.js';
 
 /** Of what was observed. `endpointId` and `revision` say whose it is. */
 export interface Observed {
@@ -14,16 +17,6 @@ export interface Observed {
 
 /** One observation: a number from 0 to 1 (yes is 1), or one of several kinds. */
 export type Observation = { readonly value: number } | { readonly bucket: number };
-
-/** What was observed in a window. */
-export interface ObservedStats {
-  readonly count: number;
-  /** Of values from 0 to 1. */
-  readonly sum: number;
-  readonly buckets: readonly number[];
-}
-
-export const NOTHING_OBSERVED: ObservedStats = { count: 0, sum: 0, buckets: [] };
 
 interface Sum extends Observed {
   readonly second: number;
@@ -119,14 +112,4 @@ export async function readObservations(
   const byMetric = new Map<string, ObservedStats>();
   for (const row of rows) byMetric.set(row.metric, addObserved(byMetric.get(row.metric) ?? NOTHING_OBSERVED, row));
   return byMetric;
-}
-
-/** The sum of two windows, or of two gateways' observations. */
-export function addObserved(a: ObservedStats, b: ObservedStats): ObservedStats {
-  const [longer, shorter] = a.buckets.length >= b.buckets.length ? [a.buckets, b.buckets] : [b.buckets, a.buckets];
-  return {
-    count: a.count + b.count,
-    sum: a.sum + b.sum,
-    buckets: longer.map((count, at) => count + (shorter[at] ?? 0)),
-  };
 }

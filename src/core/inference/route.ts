@@ -86,6 +86,8 @@ export interface EndpointRoute extends Choice {
   readonly feedback?: { readonly secret: string } | undefined;
   /** Where requests go that their revision cannot serve. */
   readonly fallback?: RevisionRoute | undefined;
+  /** Outputs whose values are counted; absent where nobody compares them. */
+  readonly outputs?: readonly string[] | undefined;
   readonly generation: number;
   readonly targets: readonly TargetRoute[];
   readonly revisions: ReadonlyMap<number, RevisionRoute>;

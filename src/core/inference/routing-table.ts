@@ -7,6 +7,7 @@ import { SCALING_DEFAULTS } from '../endpoints/endpoint.js';
 import { DEFAULT_PLACEMENT } from '../endpoints/placement.js';
 import { DEFAULT_RUNTIME } from '../endpoints/runtime.js';
 import type { Db, Schema } from '../schema.js';
+import { outputsOf, readComparedOutputs } from './outputs/compared.js';
 import { fallbackOf, RESILIENCE_DEFAULTS } from './resilience.js';
 import { DEFAULT_RESPONSE_CACHE } from './response-cache/settings.js';
 import type { EndpointRoute, RevisionRoute, ShadowRoute, TargetRoute } from './route.js';
@@ -179,13 +180,15 @@ async function readRoutes(db: Db, which: Which): Promise<Kept[]> {
         : query.where('e.project', '=', which.project).where('e.name', '=', which.name)
       ).execute();
       if (endpoints.length === 0) return [];
-      const revisions = await readRevisions(
-        tx,
-        endpoints.map((endpoint) => endpoint.id),
-      );
+      const ids = endpoints.map((endpoint) => endpoint.id);
+      const revisions = await readRevisions(tx, ids);
+      const compared = await readComparedOutputs(tx, ids);
       return endpoints.map(({ mark, ...endpoint }) => ({
         mark,
-        route: routeOf(endpoint, revisions.get(endpoint.id) ?? []),
+        route: {
+          ...routeOf(endpoint, revisions.get(endpoint.id) ?? []),
+          outputs: outputsOf(endpoint.routing.outputs, compared.get(endpoint.id)),
+        },
       }));
     });
 }

@@ -253,8 +253,15 @@ async function note(
   rollout: { readonly id: string; readonly project: string; readonly endpoint: string },
   kind: string,
   message: string,
-  data: Record<string, unknown>,
+  facts: Record<string, unknown>,
 ): Promise<void> {
+  const { analysis } = await tx
+    .selectFrom('rollouts')
+    .select('analysis')
+    .where('id', '=', rollout.id)
+    .executeTakeFirstOrThrow();
+  // what happened keeps the numbers that it was decided on
+  const data = analysis ? { ...facts, verdict: analysis.kind, metrics: analysis.metrics } : facts;
   await tx
     .insertInto('rollout_events')
     .values({ rollout_id: rollout.id, kind, message, data: JSON.stringify(data) })

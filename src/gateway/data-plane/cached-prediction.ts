@@ -18,7 +18,7 @@ import { predictByMessage } from './predict-by-message.js';
 import { errorOfReply } from './reply-error.js';
 
 /** Says where an answer came from. */
-const CACHE_HEADER = 'sluice-cache';
+export const CACHE_HEADER = 'sluice-cache';
 const SAYS: Readonly<Record<Source, string>> = {
   computed: 'miss',
   coalesced: 'coalesced',

@@ -1,4 +1,5 @@
 import type { Caller } from '../../core/access/key.js';
+import { OutputSampler } from '../../core/inference/outputs/sampler.js';
 import type { EndpointRoute, RevisionRoute } from '../../core/inference/route.js';
 import { chooseRevision } from '../../core/inference/route.js';
 import { targetsByRule } from '../../core/inference/routing/choice.js';
@@ -14,10 +15,18 @@ export interface Plane {
   readonly services: Services;
   readonly sending: Sending;
   meterOf(revision: RevisionRoute): RevisionMeter;
+  /** Counts what models give, where an endpoint's route names outputs. */
+  readonly outputs: OutputSampler;
 }
 
 export function createPlane(services: Services): Plane {
-  return { services, sending: createSending(services.fleet, attemptNews(services)), meterOf: createMeters(services) };
+  const { observations, log, clock, fleet } = services;
+  return {
+    services,
+    sending: createSending(fleet, attemptNews(services)),
+    meterOf: createMeters(services),
+    outputs: new OutputSampler(observations, log, () => clock.now()),
+  };
 }
 
 export type { HeaderSource };

@@ -4,13 +4,28 @@ import { logged } from '../../core/payload-log/logged.js';
 import type { AskedPrediction } from './asked-prediction.js';
 import { cachedPrediction } from './cached-prediction.js';
 import type { Plane } from './plane.js';
+import { SampledPrediction } from './sampled-prediction.js';
 import { shadowedRequest } from './shadowed-prediction.js';
 
 /**
- * Sends a request to its revision, or answers it from what is kept of others, has it copied to shadows and recorded, as its
- * endpoint's settings say. `direct`: how it is sent, where that is not as it came.
+ * Sends a request to its revision, or answers it from what is kept of others, has it copied to shadows, recorded and its
+ * outputs counted, as its endpoint's settings say. `direct`: how it is sent, where that is not as it came.
  */
 export function startPrediction(
+  plane: Plane,
+  asked: AskedPrediction,
+  options: PredictOptions,
+  handler: ReplyHandler,
+  direct?: (handler: ReplyHandler) => Exchange,
+): Exchange {
+  const { endpoint, codec } = asked;
+  if (endpoint.outputs === undefined || codec === undefined)
+    return startUncounted(plane, asked, options, handler, direct);
+  const counted = new SampledPrediction(plane.outputs, { ...asked, codec }, endpoint.outputs, handler);
+  return startUncounted(plane, asked, options, counted, direct);
+}
+
+function startUncounted(
   plane: Plane,
   asked: AskedPrediction,
   options: PredictOptions,

@@ -2,11 +2,12 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import type { Caller } from '../../core/access/key.js';
 import { actOnRollout, retryRollout, rollBack, startByHand } from '../../core/rollouts/actions.js';
-import { readArms } from '../../core/rollouts/analyse.js';
 import { NO_STATS } from '../../core/rollouts/analysis.js';
+import { readArms } from '../../core/rollouts/comparison.js';
 import { rolloutPlanSchema, stepsOf, wordsOf } from '../../core/rollouts/plan.js';
 import type { RolloutKind, RolloutState } from '../../core/rollouts/rollout.js';
 import { getRollout, listRollouts, type RolloutRow, rolloutEvents } from '../../core/rollouts/store.js';
+import { analysisViewSchema } from '../analysis-view.js';
 import { statsSchema, statsView } from '../endpoint-view.js';
 import { enqueueOrLog } from '../enqueue.js';
 import { answer, jsonRequest, limit, named, newRouter, READ_ERRORS, time, WRITE_ERRORS } from '../openapi.js';
@@ -44,6 +45,7 @@ const summarySchema = z
 
 const rolloutSchema = summarySchema
   .extend({
+    analysis: analysisViewSchema.nullable().describe('The last verdict; null before the candidate had traffic.'),
     events: z
       .array(z.object({ at: time, kind: z.string(), message: z.string(), data: z.record(z.string(), z.unknown()) }))
       .describe('What happened, oldest first.'),
@@ -165,6 +167,7 @@ export function rolloutRoutes(services: Services) {
     return c.json(
       {
         ...summaryView(row),
+        analysis: row.analysis,
         events: events.map((event) => ({
           at: event.at.toISOString(),
           kind: event.kind,

@@ -6,6 +6,7 @@ import * as dataPlane from './migrations/0002-data-plane.js';
 import * as clusters from './migrations/0003-clusters.js';
 import * as rollouts from './migrations/0004-rollouts.js';
 import * as feedback from './migrations/0005-feedback.js';
+import * as analysis from './migrations/0006-analysis.js';
 import * as promotions from './migrations/0007-promotions.js';
 
 const MIGRATIONS = {
@@ -14,6 +15,7 @@ const MIGRATIONS = {
   '0003-clusters': clusters,
   '0004-rollouts': rollouts,
   '0005-feedback': feedback,
+  '0006-analysis': analysis,
   '0007-promotions': promotions,
 };
 

@@ -3,6 +3,7 @@ import { lookup as lookUp } from 'node:dns';
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
+import type { AskAddress } from '../../core/rollouts/measure.js';
 import { isPrivateAddress } from '../../core/webhooks/address.js';
 import { type AskWebhook, LONGEST_ANSWER } from '../../core/webhooks/ask.js';
 import type { PostWebhook } from '../../core/webhooks/send.js';
@@ -15,7 +16,7 @@ interface Options {
 /** Makes the sender of webhooks. */
 export function createPostWebhook(options: Options): PostWebhook {
   return async (request) => {
-    const response = await post(options, request);
+    const response = await send(options, { method: 'POST', ...request });
     // the status is all that is asked for; whatever else comes is not waited for
     response.destroy();
     return response.statusCode ?? 0;
@@ -24,8 +25,14 @@ export function createPostWebhook(options: Options): PostWebhook {
 
 /** Makes the asker of webhooks that answer something. */
 export function createAskWebhook(options: Options): AskWebhook {
+  const ask = createAskAddress(options);
+  return (request) => ask({ method: 'POST', ...request });
+}
+
+/** Makes what asks addresses and reads their answers. Follows no redirect. */
+export function createAskAddress(options: Options): AskAddress {
   return async (request) => {
-    const response = await post(options, request);
+    const response = await send(options, request);
     const chunks: Buffer[] = [];
     let bytes = 0;
     for await (const chunk of response as AsyncIterable<Buffer>) {
@@ -41,28 +48,28 @@ export function createAskWebhook(options: Options): AskWebhook {
  * The address that a name has is checked where the connection is made, and the connection is made to the checked address:
  * a name that answers differently a moment later gains nothing.
  */
-function post(
+function send(
   { allowPrivate }: Options,
-  { url, headers, body, signal }: Parameters<PostWebhook>[0],
+  { method, url, headers, body, signal }: Parameters<AskAddress>[0],
 ): Promise<IncomingMessage> {
   const mayReach = (address: string) => allowPrivate || !isPrivateAddress(address);
   const target = new URL(url);
   const host = target.hostname.replace(/^\[|\]$/g, '');
   // a literal address is never looked up
   if (isIP(host) !== 0 && !mayReach(host)) return Promise.reject(refused(host, host));
-  const send = target.protocol === 'https:' ? httpsRequest : httpRequest;
+  const request = target.protocol === 'https:' ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    const request: ClientRequest = send(target, {
-      method: 'POST',
+    const asking: ClientRequest = request(target, {
+      method,
       // one connection each: there is nothing to be gained by keeping one to a stranger
       agent: false,
-      headers: { ...headers, 'content-length': Buffer.byteLength(body) },
+      headers: body === undefined ? headers : { ...headers, 'content-length': Buffer.byteLength(body) },
       lookup: guardedLookup(mayReach),
       signal,
     });
-    request.on('error', reject);
-    request.on('response', resolve);
-    request.end(body);
+    asking.on('error', reject);
+    asking.on('response', resolve);
+    asking.end(body);
   });
 }
 
