@@ -78,6 +78,16 @@ const PAYLOAD_LOG: Fields = {
   },
 };
 
+const SHADOW: Fields = {
+  absoluteTolerance: leaf,
+  relativeTolerance: leaf,
+  // by the names of a model's outputs
+  outputs: leaf,
+  maxInFlight: leaf,
+  maxBodyBytes: leaf,
+  timeoutMs: leaf,
+};
+
 const RESPONSE_CACHE: Fields = { enabled: leaf, ttlSec: leaf, maxBytes: leaf, maxEntryBytes: leaf };
 
 export const KINDS = ['Dataset', 'Model', 'Endpoint', 'Key', 'Job'] as const;
@@ -91,7 +101,7 @@ export const SPEC_FIELDS: Readonly<Record<Kind, Fields>> = {
     model: leaf,
     access: leaf,
     scaling: SCALING,
-    routing: { stickyHeader: leaf },
+    routing: { stickyHeader: leaf, shadow: SHADOW },
     policy: { auto: leaf, gates: GATE, rollout: ROLLOUT },
     runtime: RUNTIME,
     placement: PLACEMENT,
