@@ -82,7 +82,7 @@ afterAll(async () => {
 });
 
 /** Replicas start meanwhile, beside whatever else the machine does. */
-const soon = (check: () => boolean | Promise<boolean>) => eventually(check, 40_000);
+const soon = (check: () => boolean | Promise<boolean>) => eventually(check, 25_000);
 
 /** An endpoint whose revision 1 answers, and whose others get copies of everything. */
 async function endpoint(name: string, shadows: readonly number[], shadow: object = {}): Promise<void> {
