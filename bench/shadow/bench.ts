@@ -50,9 +50,9 @@ export const shadow: Benchmark = {
     const measured: Map<Case, OpenLoopReport>[] = [];
     for (let round = 0; round < rounds; round++) {
       const reports = new Map<Case, OpenLoopReport>();
-      // each case goes first as often as any other
-      for (let at = 0; at < cases.length; at++) {
-        const one = cases[(at + round) % cases.length] as Case;
+      // each case goes first as often as any other, and comes behind different ones
+      const turned = cases.map((_, at) => cases[(at + round) % cases.length] as Case);
+      for (const one of round % 2 === 0 ? turned : turned.reverse()) {
         reports.set(one, await runOpenLoop({ ...one.target, perSecond, seconds }, requests));
       }
       measured.push(reports);

@@ -81,6 +81,9 @@ afterAll(async () => {
   await gateway?.stop();
 });
 
+/** Replicas start meanwhile, beside whatever else the machine does. */
+const soon = (check: () => boolean | Promise<boolean>) => eventually(check, 25_000);
+
 /** An endpoint whose revision 1 answers, and whose others get copies of everything. */
 async function endpoint(name: string, shadows: readonly number[], shadow: object = {}): Promise<void> {
   await gateway.serve(name, 'scale', versions.twice, { routing: { shadow } });
@@ -119,7 +122,7 @@ describe('a shadow', () => {
     await endpoint('several', [versions.almost, versions.thrice]);
     for (let at = 1; at <= 10; at++)
       expect(await predict('several', [at, -at])).toEqual({ status: 200, revision: '1', data: [2 * at, -2 * at] });
-    await eventually(async () => (await shadowsOf('several')).every(({ compared }) => compared === 10));
+    await soon(async () => (await shadowsOf('several')).every(({ compared }) => compared === 10));
     const [almost, thrice] = await shadowsOf('several');
     expect(almost).toMatchObject({ revision: 2, copies: 10, disagreed: 0, failed: 0, dropped: 0, examples: [] });
     expect(almost?.largestDifference).toBeGreaterThan(0);
@@ -152,7 +155,7 @@ describe('a shadow', () => {
     );
     const { outputs } = readModelInferResponse(answer.messages[0]?.bytes ?? Buffer.alloc(0));
     expect([...(outputs[0]?.data ?? [])]).toEqual([2, 4]);
-    await eventually(async () => (await shadowsOf('forms'))[0]?.disagreed === 2);
+    await soon(async () => (await shadowsOf('forms'))[0]?.disagreed === 2);
     const [shadow] = await shadowsOf('forms');
     expect(shadow?.examples.map(({ output, real, shadow: says }) => [output, real, says])).toEqual([
       ['y', '2', '3'],
@@ -166,28 +169,28 @@ describe('a shadow', () => {
     expect((await predict('rules', [1, 1], { 'sluice-revision': '1' })).data).toEqual([2, 2]);
     expect((await predict('rules', [1, 1], { 'sluice-tag': 's2' })).data).toEqual([3, 3]);
     expect((await predict('rules', [1, 1])).data).toEqual([2, 2]);
-    await eventually(async () => (await shadowsOf('rules'))[0]?.compared === 1);
+    await soon(async () => (await shadowsOf('rules'))[0]?.compared === 1);
     expect(await metric('sluice_shadow_copies_total', 'endpoint="rules"')).toBe(1);
   });
 
   it('may be dead: it fails, and nothing else does', async () => {
-    await endpoint('dead', [versions.dead], { timeoutMs: 2000 });
+    await endpoint('dead', [versions.dead], { timeoutMs: 5000 });
     for (let at = 0; at < 5; at++) expect((await predict('dead', [1, 2])).data).toEqual([2, 4]);
-    await eventually(async () => (await shadowsOf('dead'))[0]?.failed === 5);
+    await soon(async () => (await shadowsOf('dead'))[0]?.failed === 5);
     expect((await shadowsOf('dead'))[0]).toMatchObject({ copies: 5, compared: 0 });
     expect((await shadowsOf('dead'))[0]?.lastFailure).toBeTruthy();
   });
 
   it('may hang: so many copies wait as may, the others are dropped, and nobody else waits', async () => {
-    await endpoint('hanging', [versions.hanging], { maxInFlight: 3, timeoutMs: 2000 });
+    await endpoint('hanging', [versions.hanging], { maxInFlight: 3, timeoutMs: 5000 });
     const answers = await Promise.all(Array.from({ length: 20 }, () => predict('hanging', [1, 2])));
     expect(answers.every(({ data }) => data?.[0] === 2)).toBe(true);
-    await eventually(async () => (await shadowsOf('hanging'))[0]?.dropped === 17);
-    await eventually(() => hanging.seen.length === 3);
+    await soon(async () => (await shadowsOf('hanging'))[0]?.dropped === 17);
+    await soon(() => hanging.seen.length === 3);
     expect(hanging.seen[0]?.headers).toMatchObject({ 'sluice-shadow': 'true' });
     expect(hanging.seen[0]?.headers.authorization).toBeUndefined();
     // they end by their own time limit
-    await eventually(async () => (await shadowsOf('hanging'))[0]?.failed === 3);
+    await soon(async () => (await shadowsOf('hanging'))[0]?.failed === 3);
     expect(hanging.left).toBe(3);
     expect(await metric('sluice_shadow_dropped_total', 'reason="in_flight"')).toBe(17);
   });
@@ -207,9 +210,9 @@ describe('a shadow', () => {
     client.write(
       `POST /v2/models/left/infer HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${gateway.key}\r\ncontent-length: ${content.length}\r\n\r\n${content}`,
     );
-    await eventually(() => hanging.seen.length > before);
+    await soon(() => hanging.seen.length > before);
     client.destroy();
-    await eventually(async () => (await shadowsOf('left'))[0]?.dropped === 1);
+    await soon(async () => (await shadowsOf('left'))[0]?.dropped === 1);
     expect((await shadowsOf('left'))[0]).toMatchObject({ compared: 0 });
     expect(await metric('sluice_shadow_dropped_total', 'reason="no_answer"')).toBe(1);
   });
@@ -236,7 +239,7 @@ describe('in several processes of a gateway', () => {
       // the news of the traffic reach each process by itself
       const shadow = async () =>
         (await many.client.get<Shadow>('/api/v1/endpoints/scale/shadow')).body.shadows[0] as ShadowRevision;
-      await eventually(async () => {
+      await soon(async () => {
         expect(await Promise.all(Array.from({ length: 10 }, ask))).toEqual(Array.from({ length: 10 }, () => [2, 4]));
         return (await shadow()).compared >= 40;
       });

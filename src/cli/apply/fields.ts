@@ -117,6 +117,16 @@ const BANDIT: Fields = {
   windowSec: leaf,
   prior: { good: leaf, bad: leaf },
 };
+const SHADOW: Fields = {
+  absoluteTolerance: leaf,
+  relativeTolerance: leaf,
+  // by the names of a model's outputs
+  outputs: leaf,
+  maxInFlight: leaf,
+  maxBodyBytes: leaf,
+  timeoutMs: leaf,
+};
+
 const ROUTING: Fields = {
   stickyHeader: leaf,
   sticky: { by: leaf, name: leaf },
@@ -127,14 +137,7 @@ const ROUTING: Fields = {
   },
   claimsHeader: leaf,
   outputs: leaf,
-  shadow: {
-    absoluteTolerance: leaf,
-    relativeTolerance: leaf,
-    outputs: leaf,
-    maxInFlight: leaf,
-    maxBodyBytes: leaf,
-    timeoutMs: leaf,
-  },
+  shadow: SHADOW,
   feedback: { enabled: leaf, maxAgeSec: leaf },
   resilience: {
     retry: { budgetPercent: leaf, minConcurrent: leaf, maxAttempts: leaf },
