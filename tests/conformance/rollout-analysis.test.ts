@@ -188,7 +188,7 @@ describe('measure', () => {
     const query = 'sum(load{endpoint="{{endpoint}}",revision="{{revision}}"})';
     const metrics = [{ kind: 'prometheus', query, maxIncrease: 0.5 }];
     const { id } = await inFirstStep('asked', { metrics }, Date.now() - MINUTE);
-    expect((await look(id, Date.now())).reason).toBe('prometheus: not measured yet');
+    expect((await look(id, Date.now())).reason).toBe('prometheus, not measured yet');
     const own = deps({ prometheusUrl: `${server.url}/` });
     await Promise.all(Array.from({ length: 8 }, () => measure(own, id, signal)));
     expect(server.taken.map(({ path }) => decodeURIComponent(path))).toEqual([
@@ -211,7 +211,7 @@ describe('measure', () => {
       Date.now() - MINUTE,
     );
     await measure(deps(), id, signal);
-    expect(await look(id, Date.now())).toMatchObject({ kind: 'not_worse', reason: 'webhook: sales as before' });
+    expect(await look(id, Date.now())).toMatchObject({ kind: 'not_worse', reason: 'webhook, sales as before' });
     const [taken] = server.taken;
     expect(taken?.headers['webhook-signature']).toMatch(/^v1,/);
     expect(JSON.parse(String(taken?.body))).toMatchObject({ rollout: id, candidate: 2, stable: 1, metric: 'webhook' });

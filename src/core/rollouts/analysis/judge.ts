@@ -71,7 +71,7 @@ function judgeMetric(plan: AnalysisPlan, metric: Metric, evidence: Evidence): Me
   switch (metric.kind) {
     case 'errors': {
       const of = ({ answers }: ArmSums): Rate => ({ hits: answers.errors, total: answers.requests });
-      return twoArms(metric, metric.maxIncrease, alphas, ratesOf(evidence, of), RARE, 'errors');
+      return twoArms(metric, metric.maxIncrease, alphas, ratesOf(evidence, of), RARE, '');
     }
     case 'latency': {
       const bound = evidence.slow[nameOf(metric)];
@@ -141,7 +141,7 @@ function twoArms(
   const difference = differenceBounds(candidate, stable, { low, high });
   const numbers = { candidate: numbersOf(candidate, low.alpha, usual), stable: numbersOf(stable, low.alpha, usual) };
   const words =
-    `${what}: candidate ${wordsOf(numbers.candidate)}, stable ${wordsOf(numbers.stable)}, ` +
+    `${what === '' ? '' : `${what}: `}candidate ${wordsOf(numbers.candidate)}, stable ${wordsOf(numbers.stable)}, ` +
     `difference ${points(difference.low)} to ${points(difference.high)}, allowed increase ${percent(margin)}`;
   return { ...named(metric), kind, words, ...numbers, difference, margin, alpha: alphas.worse };
 }

@@ -40,12 +40,27 @@ export interface Judgement extends Verdict {
   readonly metrics: readonly MetricVerdict[];
 }
 
+/** How a rollback begins to say why, of a metric that decided it. */
+const HEADLINES: Readonly<Record<MetricKind, string>> = {
+  errors: 'more errors',
+  latency: 'more slow requests',
+  drift: 'other answers',
+  shadow: 'too many answers that disagree',
+  reward: 'less reward',
+  accuracy: 'fewer right answers',
+  prometheus: 'a bad value',
+  webhook: 'a bad word',
+};
+
 /** One is worse: worse. All are not worse: not worse. Else unclear, for the reasons of those that are. */
 export function joinVerdicts(metrics: readonly MetricVerdict[]): Judgement {
   const of = (kind: VerdictKind) => metrics.filter((metric) => metric.kind === kind);
-  const say = (some: readonly MetricVerdict[]) => some.map(({ metric, words }) => `${metric}: ${words}`).join('; ');
+  const say = (some: readonly MetricVerdict[]) => some.map(({ metric, words }) => `${metric}, ${words}`).join('; ');
   const worse = of('worse');
-  if (worse.length > 0) return { kind: 'worse', reason: `worse by ${say(worse)}`, metrics };
+  if (worse.length > 0) {
+    const reason = worse.map((metric) => `${HEADLINES[metric.measures]}: ${say([metric])}`).join('; ');
+    return { kind: 'worse', reason, metrics };
+  }
   const unclear = of('unclear');
   if (unclear.length > 0) return { kind: 'unclear', reason: say(unclear), metrics };
   return { kind: 'not_worse', reason: say(metrics), metrics };
