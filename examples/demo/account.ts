@@ -15,6 +15,10 @@ export function renderAccount(account: Account): string {
       `   ${chapter.decision === chapter.expected ? 'decision' : 'UNEXPECTED'}: ${chapter.decision.replace('_', ' ')} – ${chapter.reason}`,
     );
   });
+  account.scenes.forEach(({ title, words, problem, seconds }, at) => {
+    out.push('', `${account.chapters.length + at + 1}. ${title} (${seconds.toFixed(1)} s)`, `   ${words}`);
+    if (problem) out.push(`   UNEXPECTED: ${problem}`);
+  });
   const { traffic } = account;
   const shares = Object.entries(traffic.byRevision)
     .sort(([a], [b]) => Number(a) - Number(b))
@@ -25,6 +29,7 @@ export function renderAccount(account: Account): string {
   out.push(
     `   ${traffic.failed} failed; ${traffic.injected} errors of the fragile model reached users before its rollback`,
   );
+  if (traffic.reported > 0) out.push(`   ${traffic.reported} answers were reported as right or wrong by their users`);
   out.push(
     `   latency p50 ${traffic.p50Ms} ms, p99 ${traffic.p99Ms} ms; ${((100 * traffic.right) / Math.max(1, traffic.answered)).toFixed(1)} % of the digits read right`,
   );

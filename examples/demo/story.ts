@@ -9,6 +9,7 @@ import type { Job } from '../../src/cli/api-types.js';
 import type { SluiceClient } from '../../src/cli/client.js';
 import { packCode } from '../../src/cli/pack/archive.js';
 import type { Promotion, Rollout } from '../../src/cli/rollout-types.js';
+import { playSecondAct, type Scene } from './second-act.js';
 import { type DigitRows, startTraffic, type TrafficReport } from './traffic.js';
 
 export interface StoryOptions {
@@ -43,6 +44,7 @@ export interface Account {
   readonly ok: boolean;
   readonly problems: readonly string[];
   readonly chapters: readonly Chapter[];
+  readonly scenes: readonly Scene[];
   readonly traffic: TrafficReport;
   /** What the endpoint serves at the end. */
   readonly serving: { readonly revision: number; readonly modelVersion: number } | null;
@@ -121,9 +123,8 @@ export async function runStory(options: StoryOptions): Promise<Account> {
     stream: fileBody(await readFile(join(options.folder, 'holdout.json'))),
   });
   await client.post('/api/v1/models', { json: { name } });
-  await client.put(`/api/v1/endpoints/${name}`, {
-    json: { name, model: name, ...ENDPOINT, placement: { cpus: options.cpus ?? 1, memoryMb: 512 } },
-  });
+  const endpoint = { name, model: name, ...ENDPOINT, placement: { cpus: options.cpus ?? 1, memoryMb: 512 } };
+  await client.put(`/api/v1/endpoints/${name}`, { json: endpoint });
   tell(`endpoint "${name}" waits for its first model; ${data.rows.length} held-out digits judge every candidate`);
 
   const run = (plan: Plan) => runChapter(options, plan, code, requirements);
@@ -136,12 +137,16 @@ export async function runStory(options: StoryOptions): Promise<Account> {
     perSecond: options.requestsPerSecond ?? 250,
     isInjected: (status, message) => status === 500 && /out of (data )?bounds|indices element/i.test(message),
   });
+  const scenes: Scene[] = [];
   let report: TrafficReport;
   try {
     tell('traffic starts: one request in five is a scan twice as bright as the training data');
     chapters.push(await run(BETTER));
     // the last two are trained side by side: one never sees traffic, the other should not have
     chapters.push(...(await Promise.all([run(WORSE), run(FRAGILE)])));
+    const [first, serving] = [await revisionOf(client, name, chapters[0]?.version), await servingNow(client, name)];
+    if (first !== undefined && serving && first !== serving.revision)
+      scenes.push(...(await playSecondAct({ client, name, endpoint, serving, earlier: first, tell })));
     // the account needs enough predictions to say something
     while (traffic.answered() < 2500) await sleep(100);
   } finally {
@@ -153,6 +158,8 @@ export async function runStory(options: StoryOptions): Promise<Account> {
     .map(
       (chapter) => `${chapter.title}: ${chapter.expected} was expected, it was ${chapter.decision} (${chapter.reason})`,
     );
+  for (const { title, problem } of scenes) if (problem) problems.push(`${title}: ${problem}`);
+  if (scenes.length === 0) problems.push('there were no two revisions to show more with');
   if (report.failed > 0) problems.push(`${report.failed} predictions failed: ${report.failures.join('; ')}`);
   if (report.answered + report.injected < 2000) problems.push(`only ${report.answered} predictions were answered`);
   if (serving?.modelVersion !== chapters[1]?.version)
@@ -161,6 +168,7 @@ export async function runStory(options: StoryOptions): Promise<Account> {
     ok: problems.length === 0,
     problems,
     chapters,
+    scenes,
     traffic: report,
     serving,
     seconds: (performance.now() - began) / 1000,
@@ -230,6 +238,14 @@ async function runChapter(
       : null,
     seconds: (performance.now() - began) / 1000,
   };
+}
+
+/** The revision that was made of a version. */
+async function revisionOf(client: SluiceClient, name: string, version: number | null | undefined) {
+  const { body } = await client.get<{ revisions: { number: number; modelVersion: number }[] }>(
+    `/api/v1/endpoints/${name}`,
+  );
+  return body.revisions.find(({ modelVersion }) => modelVersion === version)?.number;
 }
 
 async function servingNow(client: SluiceClient, name: string): Promise<Account['serving']> {

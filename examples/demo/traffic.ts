@@ -15,6 +15,8 @@ export interface TrafficReport {
   /** Errors of the revision that is known to fail in serving. */
   readonly injected: number;
   readonly right: number;
+  /** Answers whose users said whether they were right. */
+  readonly reported: number;
   readonly byRevision: Readonly<Record<string, number>>;
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -42,17 +44,21 @@ export interface TrafficOptions {
 const USERS = 500;
 /** Every so many requests come from a scanner that is twice as bright. */
 const BRIGHT_EVERY = 5;
+/** Reports that are sent at once. */
+const MOST_REPORTS = 1000;
 
 /** Sends requests at a fixed rate, whether or not earlier ones were answered: as users do. */
 export function startTraffic(options: TrafficOptions): Traffic {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const target = new URL(options.url);
   const path = `/v2/models/${options.endpoint}/infer`;
+  const feedbackPath = `/api/v1/endpoints/${options.endpoint}/feedback`;
   const inFlight = new Set<Promise<void>>();
   const latencies: number[] = [];
   const byRevision: Record<string, number> = {};
   const failures: string[] = [];
-  const count = { sent: 0, answered: 0, failed: 0, injected: 0, right: 0 };
+  const count = { sent: 0, answered: 0, failed: 0, injected: 0, right: 0, reported: 0 };
+  let reports: { token: string; reward: number }[] = [];
 
   const one = async (serial: number): Promise<void> => {
     const at = serial % options.data.rows.length;
@@ -71,7 +77,10 @@ export function startTraffic(options: TrafficOptions): Traffic {
         latencies.push(performance.now() - began);
         byRevision[answer.revision] = (byRevision[answer.revision] ?? 0) + 1;
         const { outputs } = JSON.parse(answer.body) as { outputs: { data: number[] }[] };
-        if (outputs[0]?.data[0] === options.data.labels[at]) count.right++;
+        const isRight = outputs[0]?.data[0] === options.data.labels[at];
+        if (isRight) count.right++;
+        // asked for by the endpoint's settings, while they do
+        if (answer.token !== undefined) reports.push({ token: answer.token, reward: isRight ? 1 : 0 });
       } else if (options.isInjected(answer.status, answer.body)) count.injected++;
       else fail(`${answer.status} ${answer.body.slice(0, 200)}`);
     } catch (error) {
@@ -82,6 +91,17 @@ export function startTraffic(options: TrafficOptions): Traffic {
     count.failed++;
     if (failures.length < 10) failures.push(words);
   };
+
+  const report = async (): Promise<void> => {
+    const batch = reports.splice(0, MOST_REPORTS);
+    if (batch.length === 0) return;
+    const answer = await post(agent, target, feedbackPath, options.key, 'reporter', JSON.stringify(batch));
+    if (answer.status === 200) count.reported += batch.length;
+    // the endpoint stopped asking meanwhile
+    else if (answer.status === 409) reports = [];
+    else fail(`feedback: ${answer.status} ${answer.body.slice(0, 200)}`);
+  };
+  const reporting = setInterval(() => void report().catch(() => {}), 500);
 
   const began = performance.now();
   let serial = 0;
@@ -97,6 +117,7 @@ export function startTraffic(options: TrafficOptions): Traffic {
     answered: () => count.answered,
     async stop() {
       clearInterval(timer);
+      clearInterval(reporting);
       await Promise.all(inFlight);
       agent.destroy();
       latencies.sort((a, b) => a - b);
@@ -114,7 +135,7 @@ function post(
   key: string,
   user: string,
   body: string,
-): Promise<{ status: number; revision: string; body: string }> {
+): Promise<{ status: number; revision: string; token: string | undefined; body: string }> {
   return new Promise((resolve, reject) => {
     const sending = request(
       {
@@ -139,6 +160,7 @@ function post(
           resolve({
             status: response.statusCode ?? 0,
             revision: String(response.headers['sluice-revision'] ?? '?'),
+            token: response.headers['sluice-feedback']?.toString(),
             body: Buffer.concat(chunks).toString('utf8'),
           }),
         );
