@@ -31,6 +31,8 @@ export class ProcessFleet implements Fleet {
   private readonly revisions = new Map<string, ManagedRevision>();
   /** By id; a change looks at its own alone, however many there are. */
   private readonly endpoints = new Map<string, EndpointRoute>();
+  /** What runs of each endpoint. */
+  private readonly byEndpoint = new Map<string, Set<ManagedRevision>>();
   private readonly stopped = new AbortController();
   private readonly loop: Promise<void>;
 
@@ -39,8 +41,8 @@ export class ProcessFleet implements Fleet {
   }
 
   sync(endpoint: EndpointRoute): void {
-    for (const { key, number } of this.endpoints.get(endpoint.id)?.revisions.values() ?? [])
-      if (!endpoint.revisions.has(number)) this.remove(key);
+    for (const managed of this.managedOf(endpoint.id))
+      if (!endpoint.revisions.has(managed.route.number)) this.remove(managed);
     this.endpoints.set(endpoint.id, endpoint);
     for (const route of endpoint.revisions.values()) {
       const managed = this.revisions.get(route.key);
@@ -52,7 +54,7 @@ export class ProcessFleet implements Fleet {
   }
 
   forget(endpointId: string): void {
-    for (const { key } of this.endpoints.get(endpointId)?.revisions.values() ?? []) this.remove(key);
+    for (const managed of this.managedOf(endpointId)) this.remove(managed);
     this.endpoints.delete(endpointId);
   }
 
@@ -106,13 +108,27 @@ export class ProcessFleet implements Fleet {
       onChange: () => this.options.onStatus(managed.status()),
     });
     this.revisions.set(route.key, managed);
+    const others = this.byEndpoint.get(route.endpointId);
+    if (others) others.add(managed);
+    else this.byEndpoint.set(route.endpointId, new Set([managed]));
     return managed;
   }
 
-  private remove(key: string): void {
-    const managed = this.revisions.get(key);
+  private managedOf(endpointId: string): ManagedRevision[] {
+    return [...(this.byEndpoint.get(endpointId) ?? [])];
+  }
+
+  private remove(managed: ManagedRevision): void {
+    this.drop(managed);
+    void managed.close();
+  }
+
+  private drop(managed: ManagedRevision): void {
+    const { key, endpointId } = managed.route;
     this.revisions.delete(key);
-    void managed?.close();
+    const others = this.byEndpoint.get(endpointId);
+    others?.delete(managed);
+    if (others?.size === 0) this.byEndpoint.delete(endpointId);
   }
 
   private floorOf(route: RevisionRoute): number {
@@ -125,11 +141,11 @@ export class ProcessFleet implements Fleet {
     for (let second = 0; !this.stopped.signal.aborted; second++) {
       await clock.sleep(SAMPLE_MS, this.stopped.signal).catch(() => {});
       if (this.stopped.signal.aborted) return;
-      for (const [key, managed] of this.revisions) {
+      for (const managed of this.revisions.values()) {
         managed.sample();
         if (second % DECISION_INTERVAL_SEC !== 0) continue;
         managed.adjust(this.floorOf(managed.route));
-        if (managed.idle) this.revisions.delete(key);
+        if (managed.idle) this.drop(managed);
       }
     }
   }
