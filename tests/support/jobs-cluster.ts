@@ -68,6 +68,7 @@ export async function openJobsCluster(): Promise<JobsCluster> {
         image: JOB_IMAGE,
         podsUrl: `http://${PODS_HOST}:${port}`,
         kueueQueue: undefined,
+        trainJobRuntime: undefined,
         stopGraceSec: 10,
         wrapper,
         checkpointEverySec: 1,

@@ -131,7 +131,7 @@ describe('verdictOf', () => {
 
 describe('waitingWords', () => {
   it.each([
-    [{ ...job(), spec: { suspend: true } }, [], 'Kueue has not admitted it to the queue research yet'],
+    [{ ...job(), spec: { suspend: true } }, [], 'its Job is suspended'],
     [job(), [], 'no pod could be made: account sluice-job not found'],
     [
       job(),
@@ -144,7 +144,7 @@ describe('waitingWords', () => {
     ],
   ])('says what it waits for: %#', (one, pods, words) => {
     const events = [{ metadata: { name: 'e' }, type: 'Warning', message: 'account sluice-job not found' }];
-    expect(waitingWords(one, pods, events, 'research')).toBe(words);
+    expect(waitingWords(one, pods, events)).toBe(words);
   });
 });
 

@@ -4,7 +4,7 @@ import type { Digest } from '../../../core/blobs.js';
 import type { Attempt, AttemptEnd } from '../../../core/training/runner.js';
 import { exitWords } from '../../training/exit-words.js';
 import { type ContainerState, conditionOf, type Pod } from '../objects.js';
-import { CONTAINER, type Job, rankOf } from './objects.js';
+import { type Job, rankOf, stateOf } from './objects.js';
 
 export type Verdict =
   | { readonly kind: 'collect'; readonly outputs: Digest }
@@ -58,6 +58,10 @@ function failed(job: Job, pods: readonly Pod[], attempt: Attempt): Verdict {
     return taken(conditionOf(lost, 'DisruptionTarget')?.message ?? lost.status?.message ?? 'its pod was evicted');
   if (failures.length > 0) return taken('its pod was stopped from outside');
   const why = conditionOf(job, 'Failed') ?? conditionOf(job, 'FailureTarget');
+  if (why?.reason === 'TrainingRuntimeNotSupported') {
+    const reason = `the Kubeflow Trainer cannot run it: ${why.message ?? why.reason}`;
+    return { kind: 'ended', end: { kind: 'failed', reason, exitCode: null, retryable: false }, over: false };
+  }
   return taken(`its pod is gone (${why?.message ?? why?.reason ?? 'the Job failed'})`);
 }
 
@@ -98,7 +102,7 @@ export function isTaken(pod: Pod): boolean {
 }
 
 export function terminated(pod: Pod): ContainerState['terminated'] {
-  return pod.status?.containerStatuses?.find(({ name }) => name === CONTAINER)?.state?.terminated;
+  return stateOf(pod)?.terminated;
 }
 
 function endOf(pod: Pod): number {
