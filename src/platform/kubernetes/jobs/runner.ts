@@ -12,7 +12,7 @@ import { cancelReason } from '../../training/script.js';
 import { jobFolder } from '../../training/workspace.js';
 import type { KubernetesApi } from '../api.js';
 import { PODS, type Pod, type ResourceKind } from '../objects.js';
-import { queueWords, workloadOf } from './admission.js';
+import { queueWords, whyStopped, workloadOf } from './admission.js';
 import { heldBy, isPassing, JobHolder, ofJob } from './hold.js';
 import type { JobSettings } from './manifest.js';
 import {
@@ -126,6 +126,7 @@ export class KubernetesRunner implements Runner {
     const { name, uid = '' } = held.metadata;
     const takenAway = new Set<string>();
     let stuckSince: number | undefined;
+    let ran = false;
     for (;;) {
       signal.throwIfAborted();
       progress.check();
@@ -145,6 +146,8 @@ export class KubernetesRunner implements Runner {
         takenAway.add(pod.metadata.name);
         await progress.say(`its pod ${pod.metadata.name} was taken away`);
       }
+      if (ran && job.spec?.suspend) await progress.say(await this.whySuspended(job));
+      ran = !job.spec?.suspend && first.some(hasStarted);
       const verdict = verdictOf(job, pods, attempt);
       if (verdict) return verdict;
 
@@ -182,6 +185,12 @@ export class KubernetesRunner implements Runner {
       if (!isPassing(error)) throw error;
       return undefined;
     }
+  }
+
+  private async whySuspended(job: Job): Promise<string> {
+    const workload = await workloadOf(this.options.api, job);
+    const why = workload && whyStopped(workload);
+    return why ? `Kueue took its room away: ${why}` : `its ${kindOf(job).kind} was suspended`;
   }
 
   private async whyWaiting(job: Job, pods: readonly Pod[]): Promise<string> {
