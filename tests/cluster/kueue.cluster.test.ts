@@ -1,4 +1,4 @@
-/** Jobs in a queue of a real Kueue: `tests/cluster/training.sh` puts one on the cluster. */
+/** Jobs in a queue of a real Kueue: `npm run cluster -- training` puts one on the cluster. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { jobName } from '../../src/core/cluster-names.js';
 import type { AttemptSink } from '../../src/core/training/runner.js';

@@ -1,4 +1,4 @@
-/** The Kubeflow Trainer's and Kueue's objects, as an administrator makes them, on a cluster where `training.sh` has put both. */
+/** The Kubeflow Trainer's and Kueue's objects, as an administrator makes them, where `npm run cluster -- training` has put both. */
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import type { KubernetesApi } from '../../src/platform/kubernetes/api.js';

@@ -4,9 +4,19 @@ import { jobName } from '../../../core/cluster-names.js';
 import type { Attempt, AttemptSink } from '../../../core/training/runner.js';
 import { AppError, messageOf } from '../../../errors.js';
 import type { KubernetesApi } from '../api.js';
-import type { ResourceKind } from '../objects.js';
+import { PODS, type Pod, type ResourceKind } from '../objects.js';
 import { type JobSettings, jobManifest, serviceManifests } from './manifest.js';
-import { ATTEMPT_LABEL, HELD_BY, JOB_LABEL, JOBS, type Job, kindOf, SERVICES, TRAIN_JOBS } from './objects.js';
+import {
+  ATTEMPT_LABEL,
+  HELD_BY,
+  JOB_LABEL,
+  JOBS,
+  type Job,
+  kindOf,
+  podLabelOf,
+  SERVICES,
+  TRAIN_JOBS,
+} from './objects.js';
 
 const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 10_000;
@@ -72,16 +82,33 @@ export class JobHolder {
   async remove(job: Job, signal?: AbortSignal): Promise<void> {
     const kind = kindOf(job);
     const { name, uid = '' } = job.metadata;
+    const pods = `${podLabelOf(kind)}=${name}`;
     for (let tries = 0; !signal?.aborted; tries++) {
       try {
         const there = await this.api.get<Job>(kind, name);
-        if (!there || there.metadata.uid !== uid) return;
-        if (!there.metadata.deletionTimestamp) await this.api.delete(kind, name, { uid, propagation: 'Foreground' });
+        if (there && there.metadata.uid !== uid) return;
+        if (!there && (kind === JOBS || !(await this.hasPods(pods)))) return;
+        if (there && !there.metadata.deletionTimestamp) await this.end(job);
       } catch (error) {
         if (!isPassing(error)) throw error;
       }
       await this.clock.sleep(Math.min(2000, FIRST_BACKOFF_MS * 2 ** tries), signal).catch(() => {});
     }
+  }
+
+  /**
+   * Begins the end of a Job or TrainJob. While a TrainJob waited for the end of its JobSet, as in the foreground, the Trainer
+   * would make it a new one.
+   */
+  async end(job: Job): Promise<void> {
+    const kind = kindOf(job);
+    const { name, uid } = job.metadata;
+    const propagation = kind === TRAIN_JOBS ? 'Background' : 'Foreground';
+    await this.api.delete(kind, name, { ...(uid === undefined ? {} : { uid }), propagation });
+  }
+
+  private async hasPods(labelSelector: string): Promise<boolean> {
+    return (await this.api.list<Pod>(PODS, { labelSelector })).items.length > 0;
   }
 
   /** Services of a group; those that are there stay. */
@@ -102,14 +129,15 @@ export class JobHolder {
     const living = all.filter(({ metadata }) => !metadata.deletionTimestamp).sort((a, b) => numberOf(b) - numberOf(a));
     const [latest, ...older] = living;
     // two of one job must not train side by side
-    for (const job of older) await this.api.delete(kindOf(job), job.metadata.name, uidOf(job));
+    for (const job of older) await this.end(job);
     if (latest) {
       if (heldBy(latest) > attempt.number) throw new AppError('conflict', 'a later attempt has taken its Job over');
       const change = { metadata: { annotations: { [HELD_BY]: String(attempt.number) } } };
       const job = await this.api.patch<Job>(kindOf(latest), latest.metadata.name, change);
       return { job, adopted: job.metadata.name !== jobName(attempt.jobId, attempt.number) };
     }
-    if (all.length > 0) return undefined;
+    // a TrainJob is gone before its pods
+    if (all.length > 0 || (trainJobs && (await this.hasPods(selector)))) return undefined;
     try {
       const kind = trainJobs === undefined ? JOBS : TRAIN_JOBS;
       const manifest = jobManifest(attempt, this.settings, kind);
@@ -125,11 +153,6 @@ export class JobHolder {
 /** Selects what a job has on the cluster. */
 export function ofJob(jobId: string): string {
   return `${JOB_LABEL}=${jobId}`;
-}
-
-function uidOf(job: Job): { uid?: string; propagation: 'Foreground' } {
-  const { uid } = job.metadata;
-  return { ...(uid === undefined ? {} : { uid }), propagation: 'Foreground' };
 }
 
 function numberOf(job: Job): number {

@@ -92,8 +92,7 @@ export class KubernetesRunner implements Runner {
     const folder = jobFolder(this.options.workFolder, jobId);
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
     for (const job of await this.holder.jobsOf(ofJob(jobId))) {
-      if (!job.metadata.deletionTimestamp)
-        await this.options.api.delete(kindOf(job), job.metadata.name, { propagation: 'Foreground' });
+      if (!job.metadata.deletionTimestamp) await this.holder.end(job);
     }
   }
 
