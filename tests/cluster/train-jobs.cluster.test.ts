@@ -10,7 +10,7 @@ import { PODS, type ResourceKind } from '../../src/platform/kubernetes/objects.j
 import { NO_CLUSTER } from '../support/cluster.js';
 import { type JobsCluster, openJobsCluster } from '../support/jobs-cluster.js';
 import { record } from '../support/training-bench.js';
-import { knows, makeRuntime } from '../support/training-operators.js';
+import { knows, makeRuntime, makeStockRuntime } from '../support/training-operators.js';
 
 const SKIP = NO_CLUSTER || !(await knows('trainjobs.trainer.kubeflow.org', 'jobsets.jobset.x-k8s.io'));
 const RUNTIME = { trainJobRuntime: 'TrainingRuntime/sluice' };
@@ -154,6 +154,20 @@ for step in range(6):
     const end = await cluster.runner({ trainJobRuntime: 'nobody-made-it' }).run(attempt, record(), signal());
     expect(end).toMatchObject({ kind: 'failed', retryable: false });
     expect(end.kind === 'failed' && end.reason).toMatch(/nobody-made-it.* not found/s);
+  });
+
+  it('of a runtime that begins failed pods anew ends at the first failure all the same', async () => {
+    await makeStockRuntime(cluster.api, 'stock');
+    const runner = cluster.runner({ trainJobRuntime: 'TrainingRuntime/stock' });
+    const fails = await cluster.attempt('raise SystemExit("no such column: price")');
+    expect(await runner.run(fails, record(), signal())).toMatchObject({
+      kind: 'failed',
+      reason: 'the script ended with exit code 1: no such column: price',
+    });
+    expect(await ours(TRAIN_JOBS, fails.jobId)).toEqual([]);
+    expect(await runner.run(await cluster.attempt('print(1)'), record(), signal())).toMatchObject({
+      kind: 'succeeded',
+    });
   });
 
   it('that is suspended by hand waits, and goes on when it is let', async () => {

@@ -24,6 +24,15 @@ export async function makeRuntime(api: KubernetesApi): Promise<void> {
   await api.create(RUNTIMES, { metadata: { name: 'sluice' }, spec });
 }
 
+/** A runtime as the Trainer brings them: it says nothing of what fails or stops. */
+export async function makeStockRuntime(api: KubernetesApi, name: string): Promise<void> {
+  const pod = { spec: { containers: [{ name: 'node', image: 'pytorch/pytorch' }] } };
+  const labels = { 'trainer.kubeflow.org/trainjob-ancestor-step': 'trainer' };
+  const job = { name: 'node', template: { metadata: { labels }, spec: { template: pod } } };
+  const spec = { mlPolicy: { numNodes: 1, torch: {} }, template: { spec: { replicatedJobs: [job] } } };
+  await api.create(RUNTIMES, { metadata: { name }, spec });
+}
+
 const KUEUE = { apiVersion: 'kueue.x-k8s.io/v1beta2' };
 const FLAVORS: ResourceKind = { ...KUEUE, kind: 'ResourceFlavor', plural: 'resourceflavors', namespaced: false };
 const CLUSTER_QUEUES: ResourceKind = { ...KUEUE, kind: 'ClusterQueue', plural: 'clusterqueues', namespaced: false };

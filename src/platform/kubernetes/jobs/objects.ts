@@ -1,5 +1,13 @@
 /** What the cluster has to say of a job: its Job or TrainJob, the pods of it, and events about them. */
-import { type Condition, type ContainerState, type KubeObject, OURS, type Pod, type ResourceKind } from '../objects.js';
+import {
+  type Condition,
+  type ContainerState,
+  type ContainerStatus,
+  type KubeObject,
+  OURS,
+  type Pod,
+  type ResourceKind,
+} from '../objects.js';
 
 /** A Job of Kubernetes, or a TrainJob of the Kubeflow Trainer: what is read here is the same in both. */
 export interface Job extends KubeObject {
@@ -62,9 +70,13 @@ export function containerOf(pod: Pod): string {
   return pod.metadata.labels?.[JOBSET_NAME_LABEL] === undefined ? CONTAINER : TRAINER_NODE;
 }
 
-export function stateOf(pod: Pod): ContainerState | undefined {
+export function statusOf(pod: Pod): ContainerStatus | undefined {
   const name = containerOf(pod);
-  return pod.status?.containerStatuses?.find((status) => status.name === name)?.state;
+  return pod.status?.containerStatuses?.find((status) => status.name === name);
+}
+
+export function stateOf(pod: Pod): ContainerState | undefined {
+  return statusOf(pod)?.state;
 }
 
 /** Which of the replicas a pod is. */

@@ -1,7 +1,7 @@
 /** Why an attempt does not run yet, in words. */
 import { type Condition, conditionOf, type Pod } from '../objects.js';
 import { NEVER_PULLED, NOT_PULLED } from '../pod-words.js';
-import { containerOf, type Job, type KubeEvent, kindOf } from './objects.js';
+import { containerOf, type Job, type KubeEvent, kindOf, stateOf } from './objects.js';
 
 /** A pod whose container cannot start as things are. */
 export interface StartProblem {
@@ -15,8 +15,7 @@ const CREATE = /^(CreateContainerConfigError|CreateContainerError|RunContainerEr
 /** What keeps the container of a pod from starting: its image most often. */
 export function startProblem(pod: Pod): StartProblem | undefined {
   const script = containerOf(pod);
-  const status = pod.status?.containerStatuses?.find(({ name }) => name === script);
-  const { reason = '', message = '' } = status?.state?.waiting ?? {};
+  const { reason = '', message = '' } = stateOf(pod)?.waiting ?? {};
   const image = pod.spec?.containers.find(({ name }) => name === script)?.image ?? '';
   const said = message === '' ? reason : message;
   const never = NEVER_PULLED.has(reason);
