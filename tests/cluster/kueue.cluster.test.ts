@@ -83,8 +83,9 @@ describe.skipIf(SKIP).each([
     expect(waits.join('\n')).toMatch(/waits in the queue research of Kueue: its room was taken away \(Preempted to/);
   });
 
-  it('that are drained wait until their queue is open again', async () => {
-    const attempt = await cluster.attempt(CHECKPOINTED);
+  it.each([1, 2])('of %i replicas that are drained wait until their queue is open again', async (replicas) => {
+    const resources = { cpus: 0.25 / replicas, memoryMb: 96, gpus: 0 };
+    const attempt = await cluster.attempt(CHECKPOINTED, { replicas, resources });
     const sink = record();
     const waits: string[] = [];
     const [begun, told] = when('begun', heard(sink, waits));
