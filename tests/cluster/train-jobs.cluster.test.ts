@@ -9,6 +9,7 @@ import { JOB_LABEL, JOBS, type Job, TRAIN_JOBS } from '../../src/platform/kubern
 import { PODS, type ResourceKind } from '../../src/platform/kubernetes/objects.js';
 import { NO_CLUSTER } from '../support/cluster.js';
 import { type JobsCluster, openJobsCluster } from '../support/jobs-cluster.js';
+import { kubectl } from '../support/kubectl.js';
 import { record } from '../support/training-bench.js';
 import { knows, makeRuntime, makeStockRuntime } from '../support/training-operators.js';
 
@@ -20,6 +21,9 @@ describe.skipIf(SKIP)('a job as a TrainJob', { timeout: 120_000 }, () => {
   beforeAll(async () => {
     cluster = await openJobsCluster();
     await makeRuntime(cluster.api);
+    // as the namespace of the jobs is in deploy/knative
+    const restricted = 'pod-security.kubernetes.io/enforce=restricted';
+    expect(await kubectl(['label', 'namespace', cluster.namespace, restricted])).toMatchObject({ code: 0 });
   });
   afterAll(() => cluster?.close());
   const signal = () => new AbortController().signal;
