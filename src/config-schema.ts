@@ -149,6 +149,15 @@ export const settingsSchema = z.object({
     .string()
     .optional()
     .describe('Local queue of Kueue that training jobs are put into. Default: none.'),
+  SLUICE_TRAINJOB_RUNTIME: z
+    .string()
+    .regex(/^((Cluster)?TrainingRuntime\/)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, {
+      error: 'must be the name of a ClusterTrainingRuntime, or TrainingRuntime/NAME',
+    })
+    .optional()
+    .describe(
+      'Where the Kubeflow Trainer is installed, training jobs are TrainJobs of this ClusterTrainingRuntime, or of TrainingRuntime/NAME. Default: none; they are Jobs.',
+    ),
   SLUICE_PYTHON: z
     .string()
     .default('python3')

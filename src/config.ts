@@ -21,6 +21,8 @@ export interface ClusterConfig {
   readonly jobImage: string | undefined;
   readonly podsUrl: string | undefined;
   readonly kueueQueue: string | undefined;
+  /** `[KIND/]NAME`; undefined: jobs are no TrainJobs. */
+  readonly trainJobRuntime: string | undefined;
 }
 
 export interface Config {
@@ -153,6 +155,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       jobImage: set.SLUICE_JOB_IMAGE,
       podsUrl: set.SLUICE_PODS_URL?.replace(/\/$/, ''),
       kueueQueue: set.SLUICE_KUEUE_QUEUE,
+      trainJobRuntime: set.SLUICE_TRAINJOB_RUNTIME,
     },
     tensorflowDir: set.SLUICE_TENSORFLOW_DIR === undefined ? undefined : folder(set.SLUICE_TENSORFLOW_DIR),
     training: {

@@ -65,6 +65,8 @@ describe('names of jobs on a cluster', () => {
     expect(name).toBe('sluice-job-01hzy3k2m4n5p6q7r8s9-12');
     expect(readJobName(name)).toEqual({ jobId: 'job_01hzy3k2m4n5p6q7r8s9', attempt: 12 });
     expect(readJobPod(`${name}-3-x2k9p`)).toEqual({ jobId: 'job_01hzy3k2m4n5p6q7r8s9', attempt: 12, index: 3 });
+    // of a TrainJob
+    expect(readJobPod(`${name}-node-0-3-x2k9p`)).toEqual({ jobId: 'job_01hzy3k2m4n5p6q7r8s9', attempt: 12, index: 3 });
   });
 
   it.each([

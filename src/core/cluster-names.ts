@@ -72,9 +72,9 @@ export function readJobName(name: string): AttemptNamed | undefined {
   return kind === undefined ? undefined : { jobId: `${kind}_${id}`, attempt: Number(attempt) };
 }
 
-/** Whose pod this is, and which of an attempt's: `<job>-<index>-<random>`. */
+/** Whose pod this is, and which of an attempt's: `<job>-<index>-<random>`; by way of a TrainJob `<job>-node-0-<index>-<random>`. */
 export function readJobPod(pod: string): (AttemptNamed & { readonly index: number }) | undefined {
-  const [, name = '', index] = /^(.+)-(0|[1-9][0-9]{0,5})-[0-9a-z]{5}$/.exec(pod) ?? [];
+  const [, name = '', index] = /^(.+?)(?:-node-0)?-(0|[1-9][0-9]{0,5})-[0-9a-z]{5}$/.exec(pod) ?? [];
   const job = readJobName(name);
   return job && { ...job, index: Number(index) };
 }

@@ -77,6 +77,7 @@ async function onCluster({ config, blobs, clock, log }: TrainingOptions): Promis
     image: cluster.jobImage ?? '',
     podsUrl: cluster.podsUrl ?? '',
     kueueQueue: cluster.kueueQueue,
+    trainJobRuntime: cluster.trainJobRuntime,
     stopGraceSec: Math.ceil(training.stopGraceMs / 1000),
     wrapper: await readFile(jobWrapper(), 'utf8'),
   });

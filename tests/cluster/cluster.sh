@@ -1,5 +1,5 @@
 #!/bin/bash
-# npm run cluster -- build | up | load FILE… | kubectl … | env | api-stop | api-start | down
+# npm run cluster -- build | up | training | load FILE… | kubectl … | env | api-stop | api-start | down
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 command=${1:-help}
@@ -7,6 +7,7 @@ command=${1:-help}
 case $command in
   build) exec "$here/build.sh" "$@" ;;
   up) "$here/build.sh" && exec "$here/up.sh" "$@" ;;
+  training) exec "$here/training.sh" "$@" ;; # the Kubeflow Trainer, JobSet and Kueue, on the cluster that is up
   down) exec "$here/down.sh" "$@" ;;
   load)
     [ -S "$STATE/containerd.sock" ] || fail "is not up: npm run cluster -- up"

@@ -8,6 +8,9 @@ import { PODS } from '../../src/platform/kubernetes/objects.js';
 import { NO_CLUSTER } from '../support/cluster.js';
 import { type JobsCluster, openJobsCluster } from '../support/jobs-cluster.js';
 import { record } from '../support/training-bench.js';
+import { knows } from '../support/training-operators.js';
+
+const TRAINER = !NO_CLUSTER && (await knows('trainjobs.trainer.kubeflow.org'));
 
 // needs a cluster: SLUICE_TEST_KUBECONFIG names one, with the image of jobs on its nodes
 describe.skipIf(NO_CLUSTER)('a job on a cluster', { timeout: 120_000 }, () => {
@@ -41,6 +44,16 @@ open(os.path.join(os.environ["SLUICE_OUTPUT_DIR"], "model.txt"), "w").write("wei
     expect(sink.phases.at(-1)).toBe('running');
     await runner.clean(attempt.jobId);
     expect(await runner.leftovers()).not.toContain(attempt.jobId);
+  });
+
+  it.skipIf(TRAINER)('is a Job where a runtime is named that nobody is there for', async () => {
+    const attempt = await cluster.attempt('print("ran")');
+    const sink = record();
+    const runner = cluster.runner({ trainJobRuntime: 'torch-distributed' });
+    expect(await runner.run(attempt, sink, signal())).toMatchObject({ kind: 'succeeded' });
+    expect(sink.text('stdout')).toBe('ran');
+    expect(await runner.leftovers()).toContain(attempt.jobId);
+    await runner.clean(attempt.jobId);
   });
 
   it('that fails says how, with the last words of its script', async () => {

@@ -64,6 +64,11 @@ describe('the manifests', () => {
         ?.terminationGracePeriodSeconds ?? 0;
     expect(grace('sluice-gateway')).toBeGreaterThanOrEqual(5 + setting('SLUICE_DRAIN_SEC') + 10);
     expect(grace('sluice-worker')).toBeGreaterThanOrEqual(setting('SLUICE_STOP_GRACE_SEC') + 10);
+    // of TrainJobs, which cannot say it themselves
+    const runtime = JSON.stringify(named('TrainingRuntime', 'sluice'));
+    expect(Number(/"terminationGracePeriodSeconds":(\d+)/.exec(runtime)?.[1])).toBe(
+      setting('SLUICE_STOP_GRACE_SEC') + 15,
+    );
   });
 
   it('lead pods to the cache of their own node, which alone asks the gateways itself', () => {

@@ -68,6 +68,7 @@ export async function openJobsCluster(): Promise<JobsCluster> {
         image: JOB_IMAGE,
         podsUrl: `http://${PODS_HOST}:${port}`,
         kueueQueue: undefined,
+        trainJobRuntime: undefined,
         stopGraceSec: 10,
         wrapper,
         checkpointEverySec: 1,
@@ -136,6 +137,8 @@ const RIGHTS: readonly Rule[] = [
   ['', 'pods/log', 'get'],
   ['', 'services', 'create'],
   ['', 'events', 'list'],
+  ['trainer.kubeflow.org', 'trainjobs', 'get list watch create patch delete'],
+  ['kueue.x-k8s.io', 'workloads', 'list'],
 ];
 
 /** Access as an account that has a worker's rights and no others. */

@@ -8,6 +8,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { readJobPod } from '../../src/core/cluster-names.js';
 import { FolderBlobs } from '../../src/platform/blobs/folder.js';
 
 export interface PodsServer {
@@ -86,7 +87,7 @@ export async function startPodsServer(folder: string, port = 0, host = '127.0.0.
 function jobOf(token: string): string {
   try {
     const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));
-    return String(claims['kubernetes.io'].pod.name).replace(/^sluice-(.*)-\d+-\d+-[a-z0-9]+$/, '$1');
+    return readJobPod(String(claims['kubernetes.io'].pod.name))?.jobId.replaceAll('_', '-') ?? '';
   } catch {
     return '';
   }

@@ -78,8 +78,10 @@ export class KubernetesApi {
     return { items, resourceVersion: metadata.resourceVersion };
   }
 
-  create<T extends KubeObject>(kind: ResourceKind, object: object): Promise<T> {
-    return this.json<T>('POST', this.path(kind), { fieldManager: FIELD_MANAGER }, { body: whole(kind, object) });
+  /** With `strict` a field that the API server does not know is refused, not dropped. */
+  create<T extends KubeObject>(kind: ResourceKind, object: object, { strict = false } = {}): Promise<T> {
+    const query = { fieldManager: FIELD_MANAGER, ...(strict ? { fieldValidation: 'Strict' } : {}) };
+    return this.json<T>('POST', this.path(kind), query, { body: whole(kind, object) });
   }
 
   /** Server-side apply: makes the object, or changes the fields named, and takes them over from whoever had them. */

@@ -4,13 +4,13 @@ import { AppError, messageOf } from '../../../errors.js';
 import type { Log } from '../../../log.js';
 import type { KubernetesApi } from '../api.js';
 import { isPrinted, LogCursor, type PodLine, readPodLine } from './log-lines.js';
-import { CONTAINER } from './objects.js';
 
 export interface FollowOptions {
   readonly api: Pick<KubernetesApi, 'logs'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly pod: string;
+  readonly container: string;
   /** Whether the pod's container has ended, so that an end of the stream is the end. */
   ended(): boolean;
   take(line: PodLine): Promise<void>;
@@ -23,7 +23,7 @@ const TRIES_AFTER_END = 12;
 
 /** Resolves when all that the kubelet keeps was taken, or the pod is gone. Rejects only when `take` does. */
 export async function followLog(options: FollowOptions, signal: AbortSignal): Promise<void> {
-  const { api, clock, log, pod, ended } = options;
+  const { api, clock, log, pod, container, ended } = options;
   const cursor = new LogCursor();
   for (let failures = 0; !signal.aborted; ) {
     const wasEnded = ended();
@@ -31,7 +31,7 @@ export async function followLog(options: FollowOptions, signal: AbortSignal): Pr
     try {
       cursor.open();
       const since = cursor.since;
-      const query = { container: CONTAINER, follow: true, timestamps: true, ...(since ? { sinceTime: since } : {}) };
+      const query = { container, follow: true, timestamps: true, ...(since ? { sinceTime: since } : {}) };
       for await (const line of api.logs(pod, query, signal)) {
         const text = cursor.take(line);
         if (text === undefined) continue;

@@ -1,9 +1,21 @@
-/** What an attempt is on the cluster: an Indexed Job, and for a group a Service for each of its replicas. */
+/** What an attempt is on the cluster: an Indexed Job or a TrainJob, and for a group a Service for each of its replicas. */
 
 import { JOB_ACCOUNT, jobName, TOKEN_AUDIENCE } from '../../../core/cluster-names.js';
 import type { Attempt } from '../../../core/training/runner.js';
-import { type KubeObject, MANAGED_BY, MANAGER } from '../objects.js';
-import { ATTEMPT_LABEL, CONTAINER, HELD_BY, INDEX_LABEL, JOB_LABEL, JOB_NAME_LABEL, type Job } from './objects.js';
+import { type KubeObject, MANAGED_BY, MANAGER, type ResourceKind } from '../objects.js';
+import {
+  ATTEMPT_LABEL,
+  CONTAINER,
+  HELD_BY,
+  INDEX_LABEL,
+  JOB_LABEL,
+  type Job,
+  kindOf,
+  podLabelOf,
+  QUEUE_LABEL,
+  TRAIN_JOBS,
+} from './objects.js';
+import { trainJobSpec } from './train-job.js';
 
 export interface JobSettings {
   /** Image of jobs that name none. */
@@ -11,6 +23,8 @@ export interface JobSettings {
   /** Where pods reach the gateways. */
   readonly podsUrl: string;
   readonly kueueQueue: string | undefined;
+  /** `[KIND/]NAME` of the runtime of TrainJobs; undefined: attempts are Jobs. */
+  readonly trainJobRuntime: string | undefined;
   readonly stopGraceSec: number;
   /** Text of the program that the pods run. */
   readonly wrapper: string;
@@ -26,9 +40,9 @@ const TTL_SEC = 86_400;
 const USER = 65_532;
 const WORK = '/work';
 const TOKENS = '/var/run/sluice';
-/** The Job of an attempt. */
-export function jobManifest(attempt: Attempt, settings: JobSettings): object {
-  const name = jobName(attempt.jobId, attempt.number);
+
+/** The Job of an attempt, or its TrainJob. */
+export function jobManifest(attempt: Attempt, settings: JobSettings, kind: ResourceKind): object {
   const labels = {
     [MANAGED_BY]: MANAGER,
     'sluice.dev/project': attempt.project,
@@ -36,12 +50,23 @@ export function jobManifest(attempt: Attempt, settings: JobSettings): object {
     [ATTEMPT_LABEL]: String(attempt.number),
   };
   const alone = attempt.replicas === 1;
+  // Kueue starts it when its quota has room
+  const suspend = settings.kueueQueue !== undefined;
+  const metadata = {
+    name: jobName(attempt.jobId, attempt.number),
+    labels: { ...labels, ...(settings.kueueQueue ? { [QUEUE_LABEL]: settings.kueueQueue } : {}) },
+    annotations: { [HELD_BY]: String(attempt.number) },
+  };
+  const [pod, script] = [podSpec(attempt, settings), containerSpec(attempt, settings)];
+  const { trainJobRuntime: runtime } = settings;
+  if (kind === TRAIN_JOBS && runtime !== undefined) {
+    return {
+      metadata,
+      spec: { ...trainJobSpec({ ...pod, container: script }, { runtime, labels, ...attempt }), suspend },
+    };
+  }
   return {
-    metadata: {
-      name,
-      labels: { ...labels, ...(settings.kueueQueue ? { 'kueue.x-k8s.io/queue-name': settings.kueueQueue } : {}) },
-      annotations: { [HELD_BY]: String(attempt.number) },
-    },
+    metadata,
     spec: {
       completionMode: 'Indexed',
       completions: attempt.replicas,
@@ -54,9 +79,8 @@ export function jobManifest(attempt: Attempt, settings: JobSettings): object {
         ],
       },
       ttlSecondsAfterFinished: TTL_SEC,
-      // Kueue starts it when its quota has room
-      suspend: settings.kueueQueue !== undefined,
-      template: { metadata: { labels }, spec: podSpec(attempt, settings) },
+      suspend,
+      template: { metadata: { labels }, spec: { ...pod, containers: [script] } },
     },
   };
 }
@@ -65,6 +89,7 @@ export function jobManifest(attempt: Attempt, settings: JobSettings): object {
 export function serviceManifests(attempt: Pick<Attempt, 'jobId' | 'project' | 'replicas'>, job: Job): KubeObject[] {
   if (attempt.replicas === 1) return [];
   const { name, uid = '' } = job.metadata;
+  const kind = kindOf(job);
   return hostsOf(name, attempt.replicas).map((host, index) => ({
     metadata: {
       name: host,
@@ -74,28 +99,23 @@ export function serviceManifests(attempt: Pick<Attempt, 'jobId' | 'project' | 'r
         [JOB_LABEL]: attempt.jobId,
       },
       // gone with the Job
-      ownerReferences: [{ apiVersion: 'batch/v1', kind: 'Job', name, uid }],
+      ownerReferences: [{ apiVersion: kind.apiVersion, kind: kind.kind, name, uid }],
     },
     spec: {
       clusterIP: 'None',
       publishNotReadyAddresses: true,
-      selector: { [JOB_NAME_LABEL]: name, [INDEX_LABEL]: String(index) },
+      selector: { [podLabelOf(kind)]: name, [INDEX_LABEL]: String(index) },
     },
   }));
 }
 
-/** The host names that an Indexed Job gives its pods. */
+/** The host names that an Indexed Job gives its pods; those of a TrainJob have them by their Services alone. */
 function hostsOf(job: string, replicas: number): string[] {
   return Array.from({ length: replicas }, (_, index) => `${job}-${index}`);
 }
 
-function podSpec(attempt: Attempt, settings: JobSettings): object {
-  const { cpus, memoryMb, gpus } = attempt.resources;
-  const amounts = {
-    cpu: `${Math.max(1, Math.round(cpus * 1000))}m`,
-    memory: `${memoryMb}Mi`,
-    ...(gpus > 0 ? { 'nvidia.com/gpu': String(gpus) } : {}),
-  };
+function podSpec(attempt: Attempt, settings: JobSettings) {
+  const { memoryMb } = attempt.resources;
   return {
     restartPolicy: 'Never',
     serviceAccountName: JOB_ACCOUNT,
@@ -109,27 +129,6 @@ function podSpec(attempt: Attempt, settings: JobSettings): object {
       fsGroup: USER,
       seccompProfile: { type: 'RuntimeDefault' },
     },
-    containers: [
-      {
-        name: CONTAINER,
-        image: attempt.image ?? settings.image,
-        command: ['python3', '-c', settings.wrapper],
-        workingDir: WORK,
-        env: [{ name: 'SLUICE_JOB', value: wrapperInput(attempt, settings) }],
-        resources: { requests: amounts, limits: amounts },
-        securityContext: {
-          allowPrivilegeEscalation: false,
-          readOnlyRootFilesystem: true,
-          capabilities: { drop: ['ALL'] },
-        },
-        volumeMounts: [
-          { name: 'work', mountPath: WORK },
-          { name: 'tmp', mountPath: '/tmp' },
-          { name: 'shm', mountPath: '/dev/shm' },
-          { name: 'token', mountPath: TOKENS, readOnly: true },
-        ],
-      },
-    ],
     volumes: [
       { name: 'work', emptyDir: {} },
       { name: 'tmp', emptyDir: {} },
@@ -141,6 +140,34 @@ function podSpec(attempt: Attempt, settings: JobSettings): object {
           sources: [{ serviceAccountToken: { path: 'token', audience: TOKEN_AUDIENCE, expirationSeconds: 600 } }],
         },
       },
+    ],
+  };
+}
+
+function containerSpec(attempt: Attempt, settings: JobSettings) {
+  const { cpus, memoryMb, gpus } = attempt.resources;
+  const amounts = {
+    cpu: `${Math.max(1, Math.round(cpus * 1000))}m`,
+    memory: `${memoryMb}Mi`,
+    ...(gpus > 0 ? { 'nvidia.com/gpu': String(gpus) } : {}),
+  };
+  return {
+    name: CONTAINER,
+    image: attempt.image ?? settings.image,
+    command: ['python3', '-c', settings.wrapper],
+    workingDir: WORK,
+    env: [{ name: 'SLUICE_JOB', value: wrapperInput(attempt, settings) }],
+    resources: { requests: amounts, limits: amounts },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    },
+    volumeMounts: [
+      { name: 'work', mountPath: WORK },
+      { name: 'tmp', mountPath: '/tmp' },
+      { name: 'shm', mountPath: '/dev/shm' },
+      { name: 'token', mountPath: TOKENS, readOnly: true },
     ],
   };
 }

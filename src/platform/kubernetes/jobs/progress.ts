@@ -8,7 +8,7 @@ import type { KubernetesApi } from '../api.js';
 import type { Pod } from '../objects.js';
 import { followLog } from './follow-log.js';
 import { type PodLine, readPodLine } from './log-lines.js';
-import { CONTAINER } from './objects.js';
+import { containerOf } from './objects.js';
 import { terminated } from './verdict.js';
 
 /** Lines of a failed replica, other than the first, that are shown. */
@@ -58,7 +58,7 @@ export class Progress {
     if (!this.followed.has(name)) {
       this.followed.add(name);
       this.following = this.following
-        .then(() => this.follow(name))
+        .then(() => this.follow(name, containerOf(pod)))
         .catch((error) => {
           this.failure ??= { error };
         });
@@ -79,7 +79,7 @@ export class Progress {
 
   /** The last lines of a replica that is not the first. */
   async tail(pod: Pod, rank: number, signal: AbortSignal): Promise<void> {
-    const query = { container: CONTAINER, tailLines: TAIL_LINES };
+    const query = { container: containerOf(pod), tailLines: TAIL_LINES };
     try {
       for await (const line of this.options.api.logs(pod.metadata.name, query, signal)) {
         const { kind, text } = readPodLine(line);
@@ -96,13 +96,16 @@ export class Progress {
     await this.following;
   }
 
-  private async follow(pod: string): Promise<void> {
+  private async follow(pod: string, container: string): Promise<void> {
     const { api, clock, log } = this.options;
     const ended = () => {
       const now = this.options.pod(pod);
       return !now || terminated(now) !== undefined || /^(Succeeded|Failed)$/.test(now.status?.phase ?? '');
     };
-    await followLog({ api, clock, log, pod, ended, take: (line) => this.take(pod, line) }, this.stopped.signal);
+    await followLog(
+      { api, clock, log, pod, container, ended, take: (line) => this.take(pod, line) },
+      this.stopped.signal,
+    );
   }
 
   private async take(pod: string, { kind, text }: PodLine): Promise<void> {

@@ -1,4 +1,4 @@
-/** Runs attempts as Jobs of Kubernetes. Their pods outlive the worker: whoever has the job next takes its Job over. */
+/** Runs attempts as Jobs of Kubernetes, or as TrainJobs of the Kubeflow Trainer. Their pods outlive the worker: whoever has the job next takes its Job over. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../../clock.js';
@@ -11,10 +11,22 @@ import { unpackBlob } from '../../training/code.js';
 import { cancelReason } from '../../training/script.js';
 import { jobFolder } from '../../training/workspace.js';
 import type { KubernetesApi } from '../api.js';
-import { PODS, type Pod } from '../objects.js';
-import { heldBy, isPassing, JobHolder } from './hold.js';
+import { PODS, type Pod, type ResourceKind } from '../objects.js';
+import { queueWords, whyStopped, workloadOf } from './admission.js';
+import { heldBy, isPassing, JobHolder, ofJob } from './hold.js';
 import type { JobSettings } from './manifest.js';
-import { EVENTS, JOB_LABEL, JOB_NAME_LABEL, JOBS, type Job, type KubeEvent, OUR_JOBS, rankOf } from './objects.js';
+import {
+  EVENTS,
+  JOB_LABEL,
+  type Job,
+  type KubeEvent,
+  kindOf,
+  OUR_JOBS,
+  podLabelOf,
+  QUEUE_LABEL,
+  rankOf,
+  stateOf,
+} from './objects.js';
 import { Progress } from './progress.js';
 import { isOver, isTaken, type Verdict, verdictOf } from './verdict.js';
 import { JobView } from './view.js';
@@ -79,15 +91,14 @@ export class KubernetesRunner implements Runner {
   async clean(jobId: string): Promise<void> {
     const folder = jobFolder(this.options.workFolder, jobId);
     await rm(folder, { recursive: true, force: true, maxRetries: 3 });
-    for (const { metadata } of await this.holder.jobsOf(jobId)) {
-      if (!metadata.deletionTimestamp)
-        await this.options.api.delete(JOBS, metadata.name, { propagation: 'Foreground' });
+    for (const job of await this.holder.jobsOf(ofJob(jobId))) {
+      if (!job.metadata.deletionTimestamp) await this.holder.end(job);
     }
   }
 
   async leftovers(): Promise<string[]> {
-    const { items } = await this.options.api.list<Job>(JOBS, { labelSelector: OUR_JOBS });
-    const staying = items.filter(({ metadata }) => !metadata.deletionTimestamp);
+    const all = await this.holder.jobsOf(OUR_JOBS);
+    const staying = all.filter(({ metadata }) => !metadata.deletionTimestamp);
     return [...new Set(staying.flatMap(({ metadata }) => metadata.labels?.[JOB_LABEL] ?? []))];
   }
 
@@ -109,19 +120,21 @@ export class KubernetesRunner implements Runner {
     progress: Progress,
     signal: AbortSignal,
   ): Promise<Verdict> {
-    const { clock, imagePatienceMs = 300_000, kueueQueue } = this.options;
+    const { clock, imagePatienceMs = 300_000 } = this.options;
+    const kind = kindOf(held);
     const { name, uid = '' } = held.metadata;
     const takenAway = new Set<string>();
     let stuckSince: number | undefined;
+    let ran = false;
     for (;;) {
       signal.throwIfAborted();
       progress.check();
       const { version } = view;
-      const job = await this.present(view, name, uid);
-      if (!job) return ended({ kind: 'cancelled', reason: `its Job ${name} was deleted on the cluster` });
+      const job = await this.present(view, kind, name, uid);
+      if (!job) return ended({ kind: 'cancelled', reason: `its ${kind.kind} ${name} was deleted on the cluster` });
       if (heldBy(job) > attempt.number) throw new AppError('conflict', 'a later attempt has taken its Job over');
       // the watch of pods may be behind that of Jobs: how one ended is asked, not remembered
-      const pods = isOver(job) ? await this.podsNow(name) : view.podsOf(name);
+      const pods = isOver(job) ? await this.podsNow(kind, name) : view.podsOf(kind, name);
       if (!pods) {
         await view.changedSince(version, LOOK_MS, signal);
         continue;
@@ -132,6 +145,8 @@ export class KubernetesRunner implements Runner {
         takenAway.add(pod.metadata.name);
         await progress.say(`its pod ${pod.metadata.name} was taken away`);
       }
+      if (ran && job.spec?.suspend) await progress.say(await this.whySuspended(job));
+      ran = !job.spec?.suspend && first.some(hasStarted);
       const verdict = verdictOf(job, pods, attempt);
       if (verdict) return verdict;
 
@@ -141,18 +156,18 @@ export class KubernetesRunner implements Runner {
         return ended({ kind: 'failed', reason: problem.words, exitCode: null, retryable: false });
       }
       if (job.spec?.suspend || first.length === 0 || !first.every(hasStarted)) {
-        await progress.waiting(waitingWords(job, pods, await this.eventsOf(job, pods), kueueQueue));
+        await progress.waiting(await this.whyWaiting(job, pods));
       }
       await view.changedSince(version, LOOK_MS, signal);
     }
   }
 
   /** The Job as last heard of; undefined when it is gone, for which the API server's word is needed. */
-  private async present(view: JobView, name: string, uid: string): Promise<Job | undefined> {
-    const known = view.job(name);
+  private async present(view: JobView, kind: ResourceKind, name: string, uid: string): Promise<Job | undefined> {
+    const known = view.job(kind, name);
     if (known?.metadata.uid === uid) return known;
     try {
-      const job = await this.options.api.get<Job>(JOBS, name);
+      const job = await this.options.api.get<Job>(kind, name);
       return job?.metadata.uid === uid ? job : undefined;
     } catch (error) {
       if (!isPassing(error)) throw error;
@@ -161,14 +176,26 @@ export class KubernetesRunner implements Runner {
   }
 
   /** Undefined while the API server is away. */
-  private async podsNow(jobName: string): Promise<Pod[] | undefined> {
+  private async podsNow(kind: ResourceKind, jobName: string): Promise<Pod[] | undefined> {
     try {
-      const { items } = await this.options.api.list<Pod>(PODS, { labelSelector: `${JOB_NAME_LABEL}=${jobName}` });
+      const { items } = await this.options.api.list<Pod>(PODS, { labelSelector: `${podLabelOf(kind)}=${jobName}` });
       return items.sort((a, b) => rankOf(a) - rankOf(b));
     } catch (error) {
       if (!isPassing(error)) throw error;
       return undefined;
     }
+  }
+
+  private async whySuspended(job: Job): Promise<string> {
+    const workload = await workloadOf(this.options.api, job);
+    const why = workload && whyStopped(workload);
+    return why ? `Kueue took its room away: ${why}` : `its ${kindOf(job).kind} was suspended`;
+  }
+
+  private async whyWaiting(job: Job, pods: readonly Pod[]): Promise<string> {
+    const queue = job.metadata.labels?.[QUEUE_LABEL];
+    if (job.spec?.suspend && queue !== undefined) return queueWords(queue, await workloadOf(this.options.api, job));
+    return waitingWords(job, pods, await this.eventsOf(job, pods));
   }
 
   private async eventsOf(job: Job, pods: readonly Pod[]): Promise<KubeEvent[]> {
@@ -203,7 +230,7 @@ export class KubernetesRunner implements Runner {
 
   /** Removes the Job of an attempt that did not succeed, that it is gone being the record of its end; unless it is a later one's. */
   private async removeOwn(attempt: Attempt, job: Job, signal: AbortSignal): Promise<void> {
-    const now = await this.options.api.get<Job>(JOBS, job.metadata.name).catch(() => undefined);
+    const now = await this.options.api.get<Job>(kindOf(job), job.metadata.name).catch(() => undefined);
     if (!now || heldBy(now) <= attempt.number) await this.holder.remove(job, signal);
   }
 
@@ -212,7 +239,7 @@ export class KubernetesRunner implements Runner {
     const end = { kind: 'cancelled', reason: cancelReason(signal) } as const;
     if (signal.reason instanceof LetGo || !job) return end;
     await this.holder.remove(job);
-    this.options.log.info('ended a Job', { job: job.metadata.name, reason: end.reason });
+    this.options.log.info('ended a job on the cluster', { job: job.metadata.name, reason: end.reason });
     // its pod is gone, so this is its last word
     await progress.drained().catch((error) => {
       this.options.log.warn('the last lines of a job were lost', { error: messageOf(error) });
@@ -226,6 +253,6 @@ function ended(end: Unsuccessful): Verdict {
 }
 
 function hasStarted(pod: Pod): boolean {
-  const state = pod.status?.containerStatuses?.[0]?.state;
+  const state = stateOf(pod);
   return state?.running !== undefined || state?.terminated !== undefined;
 }

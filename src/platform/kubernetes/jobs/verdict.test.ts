@@ -129,9 +129,51 @@ describe('verdictOf', () => {
   });
 });
 
+describe('a pod of a TrainJob', () => {
+  const node = (status: object): Pod => ({
+    metadata: { name: 'p', labels: { 'jobset.sigs.k8s.io/jobset-name': 'x', [INDEX_LABEL]: '0' } },
+    status: {
+      phase: 'Running',
+      containerStatuses: [
+        { name: 'sidecar', image: '', ready: true, restartCount: 0, state: { running: {} } },
+        { name: 'node', image: '', ready: false, restartCount: 0, ...status },
+      ],
+    },
+  });
+  const message = JSON.stringify({ end: 'failed', exitCode: 3, lastError: 'bad data' });
+  const ended = { terminated: { exitCode: 1, message } };
+
+  it('that its runtime begins anew has failed: retries are not the runtime’s', () => {
+    expect(verdictOf(job(), [node({ state: { waiting: {} }, lastState: ended })], ATTEMPT)).toMatchObject({
+      kind: 'ended',
+      end: { kind: 'failed', reason: 'the script ended with exit code 3: bad data', exitCode: 3, retryable: true },
+      over: false,
+    });
+    expect(verdictOf(job(), [node({ state: { running: {} } })], ATTEMPT)).toBeUndefined();
+  });
+
+  it('is read by the container of the runtime', () => {
+    const pod: Pod = { ...node({ state: ended }), status: { ...node({ state: ended }).status, phase: 'Failed' } };
+    expect(verdictOf(job('Failed'), [pod], ATTEMPT)).toMatchObject({ end: { exitCode: 3 } });
+  });
+
+  it('is none where the Trainer cannot make one', () => {
+    const condition = {
+      type: 'Failed',
+      status: 'True',
+      reason: 'TrainingRuntimeNotSupported',
+      message: 'no such',
+    } as const;
+    const failed = { metadata: { name: 'x' }, status: { conditions: [condition] } };
+    expect(verdictOf(failed, [], ATTEMPT)).toMatchObject({
+      end: { kind: 'failed', reason: 'the Kubeflow Trainer cannot run it: no such', retryable: false },
+    });
+  });
+});
+
 describe('waitingWords', () => {
   it.each([
-    [{ ...job(), spec: { suspend: true } }, [], 'Kueue has not admitted it to the queue research yet'],
+    [{ ...job(), spec: { suspend: true } }, [], 'its Job is suspended'],
     [job(), [], 'no pod could be made: account sluice-job not found'],
     [
       job(),
@@ -144,7 +186,7 @@ describe('waitingWords', () => {
     ],
   ])('says what it waits for: %#', (one, pods, words) => {
     const events = [{ metadata: { name: 'e' }, type: 'Warning', message: 'account sluice-job not found' }];
-    expect(waitingWords(one, pods, events, 'research')).toBe(words);
+    expect(waitingWords(one, pods, events)).toBe(words);
   });
 });
 

@@ -4,7 +4,7 @@ import type { Digest } from '../../../core/blobs.js';
 import type { Attempt, AttemptEnd } from '../../../core/training/runner.js';
 import { exitWords } from '../../training/exit-words.js';
 import { type ContainerState, conditionOf, type Pod } from '../objects.js';
-import { CONTAINER, type Job, rankOf } from './objects.js';
+import { type Job, rankOf, stateOf, statusOf } from './objects.js';
 
 export type Verdict =
   | { readonly kind: 'collect'; readonly outputs: Digest }
@@ -34,7 +34,10 @@ export function isOver(job: Job): boolean {
 /** Undefined while the Job goes on. `pods`: as they are when it does no more. */
 export function verdictOf(job: Job, pods: readonly Pod[], attempt: Attempt): Verdict | undefined {
   if (is(job, 'Complete')) return collected(pods);
-  return isOver(job) ? failed(job, pods, attempt) : undefined;
+  if (isOver(job)) return failed(job, pods, attempt);
+  // a runtime of the Kubeflow Trainer may begin anew what has ended; retries are counted by Sluice
+  const again = pods.find(failedBefore);
+  return again && { kind: 'ended', end: failureOf(again, attempt, failedBefore(again)), over: false, pod: again };
 }
 
 function is(job: Job, type: string): boolean {
@@ -58,11 +61,14 @@ function failed(job: Job, pods: readonly Pod[], attempt: Attempt): Verdict {
     return taken(conditionOf(lost, 'DisruptionTarget')?.message ?? lost.status?.message ?? 'its pod was evicted');
   if (failures.length > 0) return taken('its pod was stopped from outside');
   const why = conditionOf(job, 'Failed') ?? conditionOf(job, 'FailureTarget');
+  if (why?.reason === 'TrainingRuntimeNotSupported') {
+    const reason = `the Kubeflow Trainer cannot run it: ${why.message ?? why.reason}`;
+    return { kind: 'ended', end: { kind: 'failed', reason, exitCode: null, retryable: false }, over: false };
+  }
   return taken(`its pod is gone (${why?.message ?? why?.reason ?? 'the Job failed'})`);
 }
 
-function failureOf(pod: Pod, attempt: Attempt): Exclude<AttemptEnd, { kind: 'succeeded' }> {
-  const state = terminated(pod);
+function failureOf(pod: Pod, attempt: Attempt, state = terminated(pod)): Exclude<AttemptEnd, { kind: 'succeeded' }> {
   const said = readMessage(state?.message);
   const whose = attempt.replicas === 1 ? '' : `replica ${rankOf(pod)}: `;
   const fail = (reason: string, exitCode: number | null, retryable: boolean) =>
@@ -98,7 +104,12 @@ export function isTaken(pod: Pod): boolean {
 }
 
 export function terminated(pod: Pod): ContainerState['terminated'] {
-  return pod.status?.containerStatuses?.find(({ name }) => name === CONTAINER)?.state?.terminated;
+  return stateOf(pod)?.terminated;
+}
+
+/** How the container ended that the kubelet has begun anew in the same pod. */
+function failedBefore(pod: Pod): ContainerState['terminated'] {
+  return statusOf(pod)?.lastState?.terminated;
 }
 
 function endOf(pod: Pod): number {

@@ -1,36 +1,38 @@
-/** The Jobs of this cluster and their pods, as last heard; one pair of watches for all attempts. */
+/** The Jobs and TrainJobs of this cluster and their pods, as last heard; one watch of each kind for all attempts. */
 import type { Clock } from '../../../clock.js';
 import type { Log } from '../../../log.js';
 import type { KubernetesApi } from '../api.js';
 import { Mirror } from '../mirror.js';
-import { PODS, type Pod } from '../objects.js';
-import { JOB_NAME_LABEL, JOBS, type Job, OUR_JOBS, rankOf } from './objects.js';
+import { type KubeObject, PODS, type Pod, type ResourceKind } from '../objects.js';
+import { JOBS, type Job, OUR_JOBS, podLabelOf, rankOf } from './objects.js';
 
 export class JobView {
-  private readonly jobs: Mirror<Job>;
+  private readonly jobs = new Map<ResourceKind, Mirror<Job>>();
   private readonly pods: Mirror<Pod>;
   private readonly wakers = new Set<() => void>();
   private changes = 0;
 
   constructor(
-    api: KubernetesApi,
+    private readonly api: KubernetesApi,
     private readonly clock: Clock,
-    log: Log,
+    private readonly log: Log,
   ) {
-    const selection = { labelSelector: OUR_JOBS };
-    const onChange = () => this.wake();
-    this.jobs = new Mirror<Job>({ api, kind: JOBS, selection, clock, log, onChange });
-    this.pods = new Mirror<Pod>({ api, kind: PODS, selection, clock, log, onChange });
+    this.jobs.set(JOBS, this.mirror<Job>(JOBS));
+    this.pods = this.mirror<Pod>(PODS);
   }
 
-  job(name: string): Job | undefined {
-    return this.jobs.get(name);
+  /** The first question for a kind begins its watch: not every cluster knows each. */
+  job(kind: ResourceKind, name: string): Job | undefined {
+    const known = this.jobs.get(kind) ?? this.mirror<Job>(kind);
+    this.jobs.set(kind, known);
+    return known.get(name);
   }
 
-  /** The pods of a Job, by their rank. */
-  podsOf(jobName: string): Pod[] {
+  /** The pods of a Job or a TrainJob, by their rank. */
+  podsOf(kind: ResourceKind, jobName: string): Pod[] {
+    const label = podLabelOf(kind);
     return [...this.pods.all()]
-      .filter(({ metadata }) => metadata.labels?.[JOB_NAME_LABEL] === jobName)
+      .filter(({ metadata }) => metadata.labels?.[label] === jobName)
       .sort((a, b) => rankOf(a) - rankOf(b));
   }
 
@@ -56,7 +58,13 @@ export class JobView {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.jobs.close(), this.pods.close()]);
+    await Promise.all([...this.jobs.values(), this.pods].map((mirror) => mirror.close()));
+  }
+
+  private mirror<T extends KubeObject>(kind: ResourceKind): Mirror<T> {
+    const { api, clock, log } = this;
+    const onChange = () => this.wake();
+    return new Mirror<T>({ api, kind, selection: { labelSelector: OUR_JOBS }, clock, log, onChange });
   }
 
   private wake(): void {

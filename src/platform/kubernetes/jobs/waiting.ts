@@ -1,7 +1,7 @@
 /** Why an attempt does not run yet, in words. */
 import { type Condition, conditionOf, type Pod } from '../objects.js';
 import { NEVER_PULLED, NOT_PULLED } from '../pod-words.js';
-import { CONTAINER, type Job, type KubeEvent } from './objects.js';
+import { containerOf, type Job, type KubeEvent, kindOf, stateOf } from './objects.js';
 
 /** A pod whose container cannot start as things are. */
 export interface StartProblem {
@@ -14,9 +14,9 @@ const CREATE = /^(CreateContainerConfigError|CreateContainerError|RunContainerEr
 
 /** What keeps the container of a pod from starting: its image most often. */
 export function startProblem(pod: Pod): StartProblem | undefined {
-  const status = pod.status?.containerStatuses?.find(({ name }) => name === CONTAINER);
-  const { reason = '', message = '' } = status?.state?.waiting ?? {};
-  const image = pod.spec?.containers.find(({ name }) => name === CONTAINER)?.image ?? '';
+  const script = containerOf(pod);
+  const { reason = '', message = '' } = stateOf(pod)?.waiting ?? {};
+  const image = pod.spec?.containers.find(({ name }) => name === script)?.image ?? '';
   const said = message === '' ? reason : message;
   const never = NEVER_PULLED.has(reason);
   if (never || NOT_PULLED.has(reason)) return { words: `the image ${image} cannot be pulled: ${said}`, final: never };
@@ -25,15 +25,8 @@ export function startProblem(pod: Pod): StartProblem | undefined {
 }
 
 /** What a waiting attempt waits for. Events are asked for only where the objects themselves do not say it. */
-export function waitingWords(
-  job: Job,
-  pods: readonly Pod[],
-  events: readonly KubeEvent[],
-  queue: string | undefined,
-): string {
-  if (job.spec?.suspend) {
-    return queue === undefined ? 'its Job is suspended' : `Kueue has not admitted it to the queue ${queue} yet`;
-  }
+export function waitingWords(job: Job, pods: readonly Pod[], events: readonly KubeEvent[]): string {
+  if (job.spec?.suspend) return `its ${kindOf(job).kind} is suspended`;
   const told = lastWarning(events);
   if (pods.length === 0) return told === undefined ? 'no pod was made yet' : `no pod could be made: ${told}`;
   for (const pod of pods) {

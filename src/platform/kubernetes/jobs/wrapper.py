@@ -32,7 +32,8 @@ CUT_NOTE = " … [line cut at 64 KiB]".encode()
 # what the gateway tells of the job
 TOLD = ("code", "entrypoint", "args", "requirements", "params", "env", "timeLimitSec")
 # what a script of this machine may inherit, and the platform's own
-PRIVATE = re.compile(r"^(SLUICE_JOB|KUBERNETES_.*|JOB_COMPLETION_INDEX)$")
+# (how replicas find each other is told below, whatever a runtime of the Kubeflow Trainer has set)
+PRIVATE = re.compile(r"^(SLUICE_JOB|KUBERNETES_.*|JOB_COMPLETION_INDEX|PET_.*|JAX_(NUM_PROCESSES|PROCESS_ID|COORDINATOR_ADDRESS))$")
 THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
