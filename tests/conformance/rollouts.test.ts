@@ -118,11 +118,13 @@ describe('advanceRollout', () => {
     await advanceRollout(db, id, clock);
     expect((await stateOf(id)).step).toBe(0);
     skip(10_000);
+    await ready(endpointId, 2, 1, '', new Date(clock.now()));
     await advanceRollout(db, id, clock);
     expect(await stateOf(id)).toEqual({ state: 'running', step: 1 });
     expect((await getRollout(db, 'default', id)).slow_ms).not.toBeNull();
 
     skip(11_000);
+    await ready(endpointId, 2, 1, '', new Date(clock.now()));
     await answered(endpointId, 2, 1000, 0, clock.now());
     await answered(endpointId, 1, 1000, 0, clock.now());
     expect(await advanceRollout(db, id, clock)).toBeUndefined();

@@ -58,6 +58,12 @@ describe('decideRollout', () => {
       gives: { kind: 'hold', reason: 'paused' },
     },
     { why: 'good evidence, time over: next step', facts: good, gives: { kind: 'step', step: 1 } },
+    {
+      why: 'a candidate whose replicas are gone gets no more',
+      facts: { ...good, candidateReady: 0 },
+      gives: { kind: 'hold', reason: 'no replica of the candidate is ready now' },
+    },
+    { why: 'nor everything', facts: { ...good, step: 1, candidateReady: 0 }, gives: { kind: 'hold' } },
     { why: 'the last step leads to the promotion', facts: { ...good, step: 1 }, gives: { kind: 'promote' } },
     { why: 'holds for the least time', facts: { ...good, now: T0 + 9999 }, gives: { kind: 'hold' } },
     { why: 'and no longer', facts: { ...good, now: T0 + 10_000 }, gives: { kind: 'step' } },

@@ -107,7 +107,11 @@ const PAUSED: RolloutDecision = { kind: 'hold', reason: 'paused' };
 /** The step after this one. After the last comes the promotion, and that on evidence alone. */
 function next(facts: RolloutFacts, reason: string): RolloutDecision {
   const step = facts.step + 1;
-  if (step < facts.steps.length) return { kind: 'step', step, reason };
+  const following = facts.steps[step];
+  // replicas that were there a moment ago may be gone
+  if (facts.candidateReady === 0 && (following === undefined || following.kind === 'weight'))
+    return inconclusive(facts, 'no replica of the candidate is ready now');
+  if (following) return { kind: 'step', step, reason };
   if (facts.verdict.kind === 'not_worse') return { kind: 'promote', reason: facts.verdict.reason };
   return inconclusive(facts, facts.verdict.reason);
 }
