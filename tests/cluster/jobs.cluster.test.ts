@@ -6,6 +6,7 @@ import { LetGo } from '../../src/core/training/runner.js';
 import { JOB_LABEL, JOBS } from '../../src/platform/kubernetes/jobs/objects.js';
 import { PODS } from '../../src/platform/kubernetes/objects.js';
 import { NO_CLUSTER } from '../support/cluster.js';
+import { SAVES } from '../support/job-scripts.js';
 import { type JobsCluster, openJobsCluster } from '../support/jobs-cluster.js';
 import { record } from '../support/training-bench.js';
 import { knows } from '../support/training-operators.js';
@@ -252,17 +253,6 @@ for step in range(30):
 });
 
 const TORCH = { framework: 'torch', processesPerReplica: 1 } as const;
-
-/** Saves when it is told to stop. */
-const SAVES = `import os, signal, sys, time
-def save(*_):
-    open(os.path.join(os.environ["SLUICE_CHECKPOINT_DIR"], "saved"), "w").write("x")
-    print("saved", flush=True)
-    sys.exit(0)
-signal.signal(signal.SIGTERM, save)
-print("begun", flush=True)
-time.sleep(60)
-`;
 
 /** Rank 1 greets rank 0 at MASTER_ADDR. */
 const MEETING = `import os, socket, time

@@ -1,4 +1,5 @@
 /** Training jobs as TrainJobs, run by a real Kubeflow Trainer: `npm run cluster -- training` puts one on the cluster. */
+
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,6 +9,7 @@ import { jobManifest } from '../../src/platform/kubernetes/jobs/manifest.js';
 import { JOB_LABEL, JOBS, type Job, TRAIN_JOBS } from '../../src/platform/kubernetes/jobs/objects.js';
 import { PODS, type ResourceKind } from '../../src/platform/kubernetes/objects.js';
 import { NO_CLUSTER } from '../support/cluster.js';
+import { SAVES } from '../support/job-scripts.js';
 import { type JobsCluster, openJobsCluster } from '../support/jobs-cluster.js';
 import { kubectl } from '../support/kubectl.js';
 import { record } from '../support/training-bench.js';
@@ -206,17 +208,6 @@ for step in range(6):
 
 const SUSPENDED = 'its TrainJob is suspended';
 const SLOW = 'import time\nprint("begun", flush=True)\ntime.sleep(5)\n';
-
-/** Saves when it is told to stop. */
-const SAVES = `import os, signal, sys, time
-def save(*_):
-    open(os.path.join(os.environ["SLUICE_CHECKPOINT_DIR"], "saved"), "w").write("x")
-    print("saved", flush=True)
-    sys.exit(0)
-signal.signal(signal.SIGTERM, save)
-print("begun", flush=True)
-time.sleep(60)
-`;
 
 /** Rank 1 greets rank 0 at MASTER_ADDR. */
 const MEETING = `import os, socket, time

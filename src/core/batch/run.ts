@@ -2,11 +2,13 @@
  * Works on a batch prediction: plans it once, predicts the parts that are missing, joins them. Whatever was noted by an
  * earlier worker is not done again.
  */
+
 import type { Readable } from 'node:stream';
 import { AppError } from '../../errors.js';
 import type { Signature } from '../../protocol/signature.js';
 import { storeBlob } from '../blob-references.js';
 import type { Digest } from '../blobs.js';
+import { mainTarget } from '../endpoints/endpoint.js';
 import type { EndpointRoute, RevisionRoute } from '../inference/route.js';
 import { RoutingTable } from '../inference/routing-table.js';
 import type { Hold } from '../ownership.js';
@@ -85,7 +87,7 @@ async function revisionOf({ db, clock }: BatchDeps, row: BatchRow, number: numbe
     if (pinned) return pinned;
     throw new AppError('not_found', `endpoint "${row.endpoint}" has no revision ${number}`);
   }
-  const [main] = [...endpoint.targets].sort((a, b) => b.percent - a.percent);
+  const main = mainTarget(endpoint.targets);
   if (main) return main.revision;
   throw new AppError('not_ready', `endpoint "${row.endpoint}" has no revision with traffic yet`);
 }

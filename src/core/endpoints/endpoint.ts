@@ -157,3 +157,8 @@ export type EndpointRouting = z.infer<typeof routingSchema>;
 export type { PromotionPolicy };
 export type EndpointSpec = z.infer<typeof endpointSpecSchema>;
 export type TrafficTarget = z.infer<typeof trafficTargetSchema>;
+
+/** The target with the largest share, the earlier one of equals: what an endpoint serves when one revision is asked for. */
+export function mainTarget<T extends { readonly percent: number }>(targets: readonly T[]): T | undefined {
+  return [...targets].sort((a, b) => b.percent - a.percent)[0];
+}

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { addObserved, MAX_BUCKETS, NOTHING_OBSERVED } from './observations.js';
+import { MAX_BUCKETS } from './observations.js';
+import { addObserved, NOTHING_OBSERVED } from './observed.js';
 
 describe('addObserved', () => {
   it.each([

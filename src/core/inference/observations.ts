@@ -5,8 +5,6 @@
 import type { Db } from '../schema.js';
 import { addObserved, NOTHING_OBSERVED, type ObservedStats } from './observed.js';
 
-export { addObserved, NOTHING_OBSERVED, type ObservedStats } from './observed.js';
-
 /** Of what was observed. `endpointId` and `revision` say whose it is. */
 export interface Observed {
   readonly endpointId: string;

@@ -1,7 +1,7 @@
 /** A version's model card, made from the record: nothing in it is written by hand. */
 import { sql } from 'kysely';
 import type { Signature } from '../../protocol/signature.js';
-import type { GateResult, PromotionState, Trigger, Vote } from '../promotions/promotion.js';
+import type { PromotionRecord } from '../promotions/promotion.js';
 import type { Db } from '../schema.js';
 import type { Artifact, Lineage } from './model.js';
 import { getVersion } from './store.js';
@@ -23,22 +23,8 @@ export interface CardJob {
   readonly endedAt: string | null;
 }
 
-export interface CardPromotion {
-  readonly id: string;
+export interface CardPromotion extends PromotionRecord {
   readonly endpoint: string;
-  readonly trigger: Trigger;
-  readonly requestedBy: string | null;
-  readonly state: PromotionState;
-  readonly reason: string;
-  readonly champion: number | null;
-  readonly gates: readonly GateResult[];
-  readonly approvals: readonly {
-    readonly round: number;
-    readonly actor: string;
-    readonly vote: Vote;
-    readonly comment: string;
-    readonly at: string;
-  }[];
   readonly createdAt: string;
   readonly endedAt: string | null;
   readonly rollout: {

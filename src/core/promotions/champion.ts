@@ -1,6 +1,7 @@
 /** What an endpoint serves, as promotions compare with it. */
 
 import type { Selectable } from 'kysely';
+import { mainTarget } from '../endpoints/endpoint.js';
 import type { Db, Schema } from '../schema.js';
 
 type EndpointRow = Pick<Selectable<Schema['endpoints']>, 'id' | 'traffic'>;
@@ -26,7 +27,7 @@ export async function inService(db: Db, endpoint: EndpointRow): Promise<InServic
     .where('endpoint_id', '=', endpoint.id)
     .where('ended_at', 'is', null)
     .executeTakeFirst();
-  const stable = rollout?.stable ?? [...endpoint.traffic].sort((a, b) => b.percent - a.percent)[0]?.revision;
+  const stable = rollout?.stable ?? mainTarget(endpoint.traffic)?.revision;
   if (stable === undefined) return { champion: undefined, newest: 0 };
   const revisions = await db
     .selectFrom('revisions')

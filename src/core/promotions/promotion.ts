@@ -42,3 +42,21 @@ export interface GateResult {
   readonly evidence: Readonly<Record<string, unknown>>;
   readonly at: string;
 }
+
+/** A promotion as the record tells of it. Times are texts, as they are in JSON. */
+export interface PromotionRecord {
+  readonly id: string;
+  readonly trigger: Trigger;
+  readonly requestedBy: string | null;
+  readonly state: PromotionState;
+  readonly reason: string;
+  readonly champion: number | null;
+  readonly gates: readonly GateResult[];
+  readonly approvals: readonly {
+    readonly round: number;
+    readonly actor: string;
+    readonly vote: Vote;
+    readonly comment: string;
+    readonly at: string;
+  }[];
+}

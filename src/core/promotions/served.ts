@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { TrafficTarget } from '../endpoints/endpoint.js';
 import type { Artifact, Lineage } from '../models/model.js';
 import type { Db } from '../schema.js';
-import type { GateResult, PromotionState, Trigger, Vote } from './promotion.js';
+import type { PromotionRecord } from './promotion.js';
 
 /** Times are texts, as they are in JSON. */
 export interface ServedTarget {
@@ -16,22 +16,7 @@ export interface ServedTarget {
   readonly madeAt: string;
   readonly madeFor: string;
   readonly job: { readonly id: string; readonly name: string; readonly endedAt: string | null } | null;
-  readonly promotion: {
-    readonly id: string;
-    readonly trigger: Trigger;
-    readonly requestedBy: string | null;
-    readonly state: PromotionState;
-    readonly reason: string;
-    readonly champion: number | null;
-    readonly gates: readonly GateResult[];
-    readonly approvals: readonly {
-      readonly round: number;
-      readonly actor: string;
-      readonly vote: Vote;
-      readonly comment: string;
-      readonly at: string;
-    }[];
-  } | null;
+  readonly promotion: PromotionRecord | null;
   readonly rollout: {
     readonly id: string;
     readonly stable: number;

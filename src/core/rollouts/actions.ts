@@ -1,5 +1,6 @@
 /** A person's hand on rollouts: those in flight, those that ended, and the way back. */
 import { AppError } from '../../errors.js';
+import { mainTarget } from '../endpoints/endpoint.js';
 import { limitReplicas } from '../endpoints/replica-bounds.js';
 import { getEndpoint, lockEndpoint, setTraffic, trafficHistory } from '../endpoints/store.js';
 import type { Db } from '../schema.js';
@@ -187,7 +188,7 @@ type Endpoint = Awaited<ReturnType<typeof getEndpoint>>;
 /** The revision that is rolled back to when something is wrong: that of the rollout in flight, else that with most traffic. */
 export async function stableOf(tx: Db, endpoint: Endpoint): Promise<number> {
   const inFlight = await lockInFlight(tx, endpoint.id);
-  const stable = inFlight?.stable ?? [...endpoint.traffic].sort((a, b) => b.percent - a.percent)[0]?.revision;
+  const stable = inFlight?.stable ?? mainTarget(endpoint.traffic)?.revision;
   if (stable === undefined)
     throw new AppError(
       'conflict',

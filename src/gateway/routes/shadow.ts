@@ -2,7 +2,8 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import type { TrafficTarget } from '../../core/endpoints/endpoint.js';
 import { getEndpoint, trafficAt } from '../../core/endpoints/store.js';
-import { NOTHING_OBSERVED, readObservations } from '../../core/inference/observations.js';
+import { readObservations } from '../../core/inference/observations.js';
+import { NOTHING_OBSERVED } from '../../core/inference/observed.js';
 import {
   type EndpointShadows,
   SHADOW_DISAGREEMENT,
